@@ -83,6 +83,7 @@ _ABSL_ARCHIVES = ["absl_" + n for n in [
 
 _ABSL_LABELS = {
     "container": ["flat_hash_map", "flat_hash_set"],
+    "functional": ["function_ref"],
     "flags": ["flag", "parse", "reflection", "usage"],
     "status": ["status", "statusor"],
     "strings": ["strings", "str_format"],

@@ -1,0 +1,66 @@
+#ifndef IPCMARK_IPC_MMAP_QUEUE_CORE_H_
+#define IPCMARK_IPC_MMAP_QUEUE_CORE_H_
+
+// The queue's data structure in its mapping: what happens while the lock is held. No locking, no waiting, no system
+// call, no allocation. Every index that is read from shared memory is checked before it is used.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "ipc/mmap_queue/queue_layout.h"
+
+namespace ipcmark::mmap_queue {
+
+class Core {
+ public:
+  // `mapping`: an initialised and validated queue (Initialise, IsValid).
+  explicit Core(void* mapping);
+
+  // Makes a queue out of zeroed memory of QueueBytes(depth, max_message_bytes) bytes, the lock included. Returns 0 or
+  // the errno of the lock's initialisation.
+  static int Initialise(void* mapping, uint32_t depth, uint32_t max_message_bytes);
+  // True when the header describes a queue that fits in `mapped_bytes`.
+  static bool IsValid(const void* mapping, uint64_t mapped_bytes);
+
+  [[nodiscard]] QueueHeader& header() const { return *header_; }
+  [[nodiscard]] uint32_t depth() const { return depth_; }
+  [[nodiscard]] uint32_t max_message_bytes() const { return max_message_bytes_; }
+
+  // The steps of a send, in this order: Prepare, (wake receivers), Commit. Death before Commit's store leaves no
+  // message, death after it leaves a whole one.
+  //
+  // Fills a free slot; kNoSlot when there is none, or when the free list is damaged (then *damaged is set).
+  uint32_t Prepare(std::span<const std::byte> message, uint32_t priority, bool* damaged) noexcept;
+  void Commit(uint32_t slot) noexcept;
+
+  // The steps of a receive, in this order: Highest, (copy Payload), (wake senders), Take.
+  //
+  // The oldest message of the highest priority; kNoSlot when empty, or when an index is damaged (then *damaged is set).
+  [[nodiscard]] uint32_t Highest(bool* damaged) const noexcept;
+  [[nodiscard]] const Slot& SlotAt(uint32_t slot) const noexcept { return slots_[slot]; }
+  [[nodiscard]] std::span<const std::byte> Payload(uint32_t slot) const noexcept;
+  void Take(uint32_t slot) noexcept;
+
+  // Makes lists, bitmaps and counts anew from the slots. May itself be cut short by death and run again.
+  void Rebuild() noexcept;
+
+ private:
+  void Link(uint32_t slot) noexcept;
+  void SetUsed(uint32_t priority) noexcept;
+  void ClearUsed(uint32_t priority) noexcept;
+
+  QueueHeader* header_;
+  uint32_t* tails_;
+  Slot* slots_;
+  uint32_t* scratch_;
+  std::byte* payloads_;
+  // Copied out of the header once, so that a damaged header changes nothing later.
+  uint32_t depth_;
+  uint32_t max_message_bytes_;
+  uint64_t payload_bytes_;
+};
+
+}  // namespace ipcmark::mmap_queue
+
+#endif  // IPCMARK_IPC_MMAP_QUEUE_CORE_H_

@@ -1,0 +1,95 @@
+#ifndef IPCMARK_IPC_MMAP_QUEUE_MMAP_QUEUE_H_
+#define IPCMARK_IPC_MMAP_QUEUE_MMAP_QUEUE_H_
+
+// A message queue with the semantics of POSIX mq_send and mq_receive in a memory-mapped file: bounded depth,
+// priorities, many senders and receivers. It promises: an accepted message is delivered exactly once, highest priority
+// first and oldest first within it; no user breaks it by dying at any instruction; no system call while nobody waits.
+// It is broken by a process that scribbles in the file (operations then return kError with EBADMSG), or that stops
+// (SIGSTOP) while it holds the lock, for as long as it is stopped.
+//
+// queue_layout.h draws the memory, core.h has the data structure under the lock, queue.cc the locking and the waiting.
+// Source: mq_overview(7), pthread_mutexattr_setrobust(3), futex(2).
+
+#include "ipc/channel.h"
+#include "ipc/mmap_queue/core.h"
+#include "ipc/os/fd.h"
+#include "ipc/os/mapping.h"
+
+namespace ipcmark::mmap_queue {
+
+// One process's view of the queue: what Sender and Receiver share.
+class End {
+ public:
+  End(os::Mapping mapping, Wait wait) : mapping_(std::move(mapping)), core_(mapping_.address()), wait_(wait) {}
+
+ protected:
+  // Takes the lock; repairs the queue when its last owner died. kDeadline when it stays taken.
+  IoResult Lock(Deadline deadline) noexcept;
+  void Unlock() noexcept;
+  // With the lock held: sleeps until `condition` is woken, a look is due (40 ms) or `deadline`. Gives the lock back and
+  // does not take it again. ok: look again.
+  IoResult Sleep(Condition& condition, Deadline deadline) noexcept;
+  // Polls without the lock for a bounded number of rounds, while the queue is empty (or full).
+  void Spin(bool for_message) noexcept;
+
+  os::Mapping mapping_;
+  Core core_;
+  Wait wait_;
+};
+
+class Sender : public End {
+ public:
+  using End::End;
+  IoResult Send(std::span<const std::byte> message, Deadline deadline) noexcept { return Send(message, 0, deadline); }
+  // kError with EINVAL for a priority of kPriorityLevels or more.
+  IoResult Send(std::span<const std::byte> message, uint32_t priority, Deadline deadline) noexcept;
+};
+
+class Receiver : public End {
+ public:
+  using End::End;
+  IoResult Receive(std::span<std::byte> buffer, Deadline deadline) noexcept {
+    return Receive(buffer, nullptr, deadline);
+  }
+  // `priority` may be null.
+  IoResult Receive(std::span<std::byte> buffer, uint32_t* priority, Deadline deadline) noexcept;
+};
+
+// The primitive. The file has no name (O_TMPFILE): children inherit the descriptor, and it goes with its last user. It
+// lies in the directory that the environment variable IPCMARK_QUEUE_DIR names, else in /dev/shm.
+class Channel {
+ public:
+  static constexpr Capabilities kCapabilities = {
+      .max_senders = kUnlimited,
+      .max_receivers = kUnlimited,
+      .max_message_bytes = uint64_t{1} << 30,
+      .keeps_boundaries = true,
+      .has_priorities = true,
+      .survives_sigkill = true,
+      .reports_peer_death = false,  // a queue has no peers: it waits for whoever comes next
+      .waits = {Wait::kSpinThenBlock, Wait::kBlock},
+  };
+
+  // Reserves the file's space, so that a full disk shows here (ENOSPC) and not as SIGBUS later. Errors: EACCES, ENOENT
+  // (the directory), EMFILE, ENOSPC, ENOMEM.
+  static absl::StatusOr<Channel> Create(const Geometry& geometry);
+
+  [[nodiscard]] const Geometry& geometry() const { return geometry_; }
+  [[nodiscard]] uint64_t DepthLimit(uint32_t) const { return geometry_.depth_messages; }
+  absl::StatusOr<Sender> OpenSender();
+  absl::StatusOr<Receiver> OpenReceiver();
+  void ReleaseEnds() noexcept { fd_.Reset(); }
+
+ private:
+  Channel(Geometry geometry, os::Fd fd) : geometry_(geometry), fd_(std::move(fd)) {}
+  [[nodiscard]] absl::StatusOr<os::Mapping> Map() const;
+
+  Geometry geometry_;
+  os::Fd fd_;
+};
+
+static_assert(Primitive<Channel> && PrioritySendEnd<Sender> && PriorityReceiveEnd<Receiver>);
+
+}  // namespace ipcmark::mmap_queue
+
+#endif  // IPCMARK_IPC_MMAP_QUEUE_MMAP_QUEUE_H_

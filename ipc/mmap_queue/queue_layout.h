@@ -1,0 +1,96 @@
+#ifndef IPCMARK_IPC_MMAP_QUEUE_QUEUE_LAYOUT_H_
+#define IPCMARK_IPC_MMAP_QUEUE_QUEUE_LAYOUT_H_
+
+// What the queue looks like in its file. Drawn once, here:
+//
+//   QueueHeader | tails[kPriorityLevels] | slots[depth] | scratch[depth] | payloads[depth] of payload_bytes each
+//
+// THE SLOTS ARE THE TRUTH. A slot whose state is kCommitted holds an accepted message, every other one is free; `state`
+// is one word and changes with one store. Everything else (lists, bitmaps, counts) is an index over the slots, may be
+// half-changed when its owner dies, and is rebuilt from them by whoever gets the lock next (EOWNERDEAD).
+//
+// Messages of one priority form a circular singly linked list over slot.next, of which tails[priority] is the newest
+// and tails[priority]->next the oldest; a three-level bitmap finds the highest priority in use. Send and Receive are
+// O(1) whatever the depth and the mix of priorities.
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "ipc/os/cpu.h"
+
+namespace ipcmark::mmap_queue {
+
+inline constexpr uint64_t kQueueMagic = 0x6575657571637069;  // "ipcqueue" in memory order
+inline constexpr uint32_t kQueueVersion = 1;
+inline constexpr uint32_t kPriorityLevels = 32768;  // POSIX: MQ_PRIO_MAX on Linux
+inline constexpr uint32_t kNoSlot = UINT32_MAX;
+
+// A condition variable for processes that may die at any instruction. pthread_cond_t cannot be one: with glibc 2.36 a
+// killed waiter leaves a reference behind that lets a later pthread_cond_signal hang for ever. This one holds nothing
+// that a dead waiter owes: a sequence word to sleep on, and a flag.
+struct Condition {
+  std::atomic<uint32_t> sequence;  // changes with every wake-up
+  std::atomic<uint32_t> awaited;   // 1 when somebody may be asleep; set and cleared under the queue's lock
+};
+
+enum SlotState : uint32_t { kFree = 0, kCommitted = 1 };
+
+struct Slot {
+  std::atomic<uint32_t> state;  // SlotState: the commit word
+  uint32_t bytes;               // of the payload
+  uint32_t priority;            // below kPriorityLevels
+  uint32_t next;                // committed: the next newer of its priority, circular; free: the next free one
+  uint64_t sequence;            // acceptance order
+  uint64_t unused;
+};
+static_assert(sizeof(Slot) == 32);
+
+// Bit p of `used` says that priority p has messages; each bit of the levels above says that the word below is not zero.
+struct PriorityMap {
+  uint64_t top;
+  uint64_t middle[8];
+  uint64_t used[512];
+};
+static_assert(sizeof(PriorityMap::used) * 8 == kPriorityLevels);
+
+struct QueueHeader {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t depth_messages;
+  uint32_t max_message_bytes;
+  uint32_t unused;
+  uint64_t payload_bytes;  // room for one message
+  uint64_t total_bytes;
+  alignas(os::kCacheLineBytes) pthread_mutex_t lock;  // robust, process-shared; guards all that follows
+  std::atomic<uint32_t> count;                        // committed messages; also read without the lock, as a hint
+  uint32_t free_head;                                 // first free slot, or kNoSlot
+  uint64_t next_sequence;
+  uint64_t recoveries;  // how often an owner died
+  alignas(os::kCacheLineBytes) Condition not_empty;
+  alignas(os::kCacheLineBytes) Condition not_full;
+  alignas(os::kCacheLineBytes) PriorityMap priorities;
+};
+static_assert(offsetof(QueueHeader, lock) == 64 && offsetof(QueueHeader, count) == 104);
+static_assert(offsetof(QueueHeader, not_empty) == 128 && offsetof(QueueHeader, priorities) == 256);
+
+constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
+constexpr uint64_t PayloadBytes(uint32_t max_message_bytes) {
+  return RoundUp(max_message_bytes == 0 ? 1 : max_message_bytes, os::kCacheLineBytes);
+}
+constexpr uint64_t TailsOffset() { return sizeof(QueueHeader); }
+constexpr uint64_t SlotsOffset() { return TailsOffset() + uint64_t{kPriorityLevels} * sizeof(uint32_t); }
+constexpr uint64_t ScratchOffset(uint64_t depth) { return SlotsOffset() + depth * sizeof(Slot); }
+constexpr uint64_t PayloadsOffset(uint64_t depth) {
+  return RoundUp(ScratchOffset(depth) + depth * sizeof(uint32_t), os::kCacheLineBytes);
+}
+// Cannot overflow: depth is below 2^32 and a payload at most 2^30 bytes.
+constexpr uint64_t QueueBytes(uint64_t depth, uint32_t max_message_bytes) {
+  return PayloadsOffset(depth) + depth * PayloadBytes(max_message_bytes);
+}
+
+}  // namespace ipcmark::mmap_queue
+
+#endif  // IPCMARK_IPC_MMAP_QUEUE_QUEUE_LAYOUT_H_

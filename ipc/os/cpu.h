@@ -1,0 +1,33 @@
+#ifndef IPCMARK_IPC_OS_CPU_H_
+#define IPCMARK_IPC_OS_CPU_H_
+
+// What spinning and placing processes needs to know of the processor.
+
+#include <cstddef>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace ipcmark::os {
+
+// The unit in which CPUs exchange memory; structures keep what different processes write this far apart.
+inline constexpr size_t kCacheLineBytes = 64;
+
+// Tells the processor that this is a spin loop (PAUSE, YIELD): frees the sibling thread, saves power.
+inline void SpinHint() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// The CPUs on which this process may run, ascending (sched_getaffinity(2)).
+std::vector<int> AllowedCpus();
+
+// Binds the calling thread to one CPU (sched_setaffinity(2)).
+absl::Status PinToCpu(int cpu);
+
+}  // namespace ipcmark::os
+
+#endif  // IPCMARK_IPC_OS_CPU_H_

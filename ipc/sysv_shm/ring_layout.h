@@ -1,0 +1,87 @@
+#ifndef IPCMARK_IPC_SYSV_SHM_RING_LAYOUT_H_
+#define IPCMARK_IPC_SYSV_SHM_RING_LAYOUT_H_
+
+// What the ring looks like in the segment. Drawn once, here:
+//
+//   offset 0                 RingHeader   (read-mostly line, sender's line, receiver's line, head line)
+//   offset kSlotsOffset      depth_messages slots of slot_bytes each
+//
+//   slot:  commit word (8 bytes) | pad up to payload_offset | payload (max_message_bytes) | pad to slot_bytes
+//
+// Message n (0, 1, 2, ...) lies in slot n mod depth. Its commit word holds n + 1 in the upper half and its length in
+// the lower one, so a slot says by itself whether it holds the message that the receiver is due: an empty ring costs
+// the receiver one polled line, which is the line that the message arrives in. A fresh segment is all zero, and zero is
+// never a due commit word.
+//
+// Invariants: head <= (messages committed) <= head + depth. Only the sender writes slots, and only a slot n with
+// n < head + depth; only the receiver writes head, after it has finished reading message head - 1.
+// Everything a dead end leaves behind follows from slots and head: the sender's position is not stored at all.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "ipc/os/cpu.h"
+#include "ipc/os/peer.h"
+
+namespace ipcmark::sysv_shm {
+
+inline constexpr uint64_t kRingMagic = 0x676e69722d637069;  // "ipc-ring" in memory order
+inline constexpr uint32_t kRingVersion = 1;
+// Slots whose messages are larger than this start on a cache line of their own, so that copies are aligned; smaller
+// ones are packed, so that a 64-byte message touches two lines and not more.
+inline constexpr uint32_t kPackedMessageBytes = 256;
+
+// What one end writes and the other one looks at now and then.
+struct alignas(os::kCacheLineBytes) RingEnd {
+  os::PeerWord peer;
+  // 1 while this end sleeps (or is about to) on this very word; the other end sets it to 0 before it wakes it.
+  std::atomic<uint32_t> asleep;
+};
+
+struct RingHeader {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t depth_messages;
+  uint32_t max_message_bytes;
+  uint32_t payload_offset;  // in the slot
+  uint64_t slot_bytes;
+  uint64_t total_bytes;
+  RingEnd sender;
+  RingEnd receiver;
+  // Messages taken so far. Written by the receiver only.
+  alignas(os::kCacheLineBytes) std::atomic<uint64_t> head;
+};
+
+inline constexpr size_t kSlotsOffset = 256;
+static_assert(sizeof(RingHeader) == kSlotsOffset);
+static_assert(offsetof(RingHeader, sender) == 64 && offsetof(RingHeader, receiver) == 128);
+static_assert(offsetof(RingHeader, head) == 192);
+
+constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
+
+constexpr uint32_t PayloadOffset(uint32_t max_message_bytes) {
+  return max_message_bytes > kPackedMessageBytes ? os::kCacheLineBytes : sizeof(uint64_t);
+}
+constexpr uint64_t SlotBytes(uint32_t max_message_bytes) {
+  return RoundUp(uint64_t{PayloadOffset(max_message_bytes)} + max_message_bytes,
+                 max_message_bytes > kPackedMessageBytes ? os::kCacheLineBytes : sizeof(uint64_t));
+}
+// Cannot overflow: both factors are below 2^32.
+constexpr uint64_t RingBytes(uint32_t depth_messages, uint32_t max_message_bytes) {
+  return kSlotsOffset + depth_messages * SlotBytes(max_message_bytes);
+}
+
+constexpr uint64_t CommitWord(uint64_t message, uint32_t bytes) { return (message + 1) << 32 | bytes; }
+constexpr bool IsCommitted(uint64_t commit_word, uint64_t message) {
+  return static_cast<uint32_t>(commit_word >> 32) == static_cast<uint32_t>(message + 1);
+}
+constexpr uint32_t CommittedBytes(uint64_t commit_word) { return static_cast<uint32_t>(commit_word); }
+
+// True when the header describes a ring that fits in `mapped_bytes`, so that no index derived from it leaves the
+// mapping.
+bool IsValidRing(const RingHeader& header, uint64_t mapped_bytes);
+
+}  // namespace ipcmark::sysv_shm
+
+#endif  // IPCMARK_IPC_SYSV_SHM_RING_LAYOUT_H_
