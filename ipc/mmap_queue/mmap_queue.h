@@ -10,9 +10,10 @@
 // queue_layout.h draws the memory, core.h has the data structure under the lock, queue.cc the locking and the waiting.
 // Source: mq_overview(7), pthread_mutexattr_setrobust(3), futex(2).
 
+#include <memory>
+
 #include "ipc/channel.h"
 #include "ipc/mmap_queue/core.h"
-#include "ipc/os/fd.h"
 #include "ipc/os/mapping.h"
 
 namespace ipcmark::mmap_queue {
@@ -20,7 +21,8 @@ namespace ipcmark::mmap_queue {
 // One process's view of the queue: what Sender and Receiver share.
 class End {
  public:
-  End(os::Mapping mapping, Wait wait) : mapping_(std::move(mapping)), core_(mapping_.address()), wait_(wait) {}
+  End(std::shared_ptr<const os::Mapping> mapping, Wait wait)
+      : mapping_(std::move(mapping)), core_(mapping_->address()), wait_(wait) {}
 
  protected:
   // Takes the lock; repairs the queue when its last owner died. kDeadline when it stays taken.
@@ -32,7 +34,7 @@ class End {
   // Polls without the lock for a bounded number of rounds, while the queue is empty (or full).
   void Spin(bool for_message) noexcept;
 
-  os::Mapping mapping_;
+  std::shared_ptr<const os::Mapping> mapping_;
   Core core_;
   Wait wait_;
 };
@@ -55,8 +57,9 @@ class Receiver : public End {
   IoResult Receive(std::span<std::byte> buffer, uint32_t* priority, Deadline deadline) noexcept;
 };
 
-// The primitive. The file has no name (O_TMPFILE): children inherit the descriptor, and it goes with its last user. It
-// lies in the directory that the environment variable IPCMARK_QUEUE_DIR names, else in /dev/shm.
+// The primitive. The file has no name (O_TMPFILE) and goes with its last mapping, which forked children inherit and all
+// ends of a process share. It lies in the directory that the environment variable IPCMARK_QUEUE_DIR names, else in
+// /dev/shm.
 class Channel {
  public:
   static constexpr Capabilities kCapabilities = {
@@ -78,14 +81,16 @@ class Channel {
   [[nodiscard]] uint64_t DepthLimit(uint32_t) const { return geometry_.depth_messages; }
   absl::StatusOr<Sender> OpenSender();
   absl::StatusOr<Receiver> OpenReceiver();
-  void ReleaseEnds() noexcept { fd_.Reset(); }
+  void ReleaseEnds() noexcept { mapping_.reset(); }
 
  private:
-  Channel(Geometry geometry, os::Fd fd) : geometry_(geometry), fd_(std::move(fd)) {}
-  [[nodiscard]] absl::StatusOr<os::Mapping> Map() const;
+  Channel(Geometry geometry, os::Mapping mapping)
+      : geometry_(geometry), mapping_(std::make_shared<const os::Mapping>(std::move(mapping))) {}
+  // What every end of this process works on, after a look at its header.
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<const os::Mapping>> Shared() const;
 
   Geometry geometry_;
-  os::Fd fd_;
+  std::shared_ptr<const os::Mapping> mapping_;  // until ReleaseEnds
 };
 
 static_assert(Primitive<Channel> && PrioritySendEnd<Sender> && PriorityReceiveEnd<Receiver>);

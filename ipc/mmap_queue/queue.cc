@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <pthread.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <climits>
@@ -11,6 +10,7 @@
 #include "ipc/mmap_queue/mmap_queue.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/error.h"
+#include "ipc/os/fd.h"
 #include "ipc/os/futex.h"
 
 namespace ipcmark::mmap_queue {
@@ -33,6 +33,20 @@ void Wake(Condition& condition) noexcept {
   condition.awaited.store(0, std::memory_order_relaxed);
 }
 
+// pthread_mutex_clocklock for at most kLookNanos.
+int LockForASlice(pthread_mutex_t* lock) noexcept {
+#ifdef __SANITIZE_THREAD__
+  // GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock and would take the unlock for a bug.
+  timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until = os::ToTimespec(until.tv_sec * os::kNanosPerSecond + until.tv_nsec + kLookNanos);
+  return pthread_mutex_timedlock(lock, &until);
+#else
+  const timespec until = os::ToTimespec(os::MonotonicNanos() + kLookNanos);
+  return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until);
+#endif
+}
+
 }  // namespace
 
 IoResult End::Lock(Deadline deadline) noexcept {
@@ -41,8 +55,7 @@ IoResult End::Lock(Deadline deadline) noexcept {
   while (err == EBUSY || err == ETIMEDOUT) {
     // In slices: when a *waiter* of a robust mutex is killed, plain pthread_mutex_lock can leave the others asleep on a
     // free lock (138 of 20,000 kills). An immediate call waits too: the lock is held for a copy, not for a message.
-    const timespec until = os::ToTimespec(os::MonotonicNanos() + kLookNanos);
-    err = pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until);
+    err = LockForASlice(lock);
     if (err == ETIMEDOUT && !deadline.immediate() && os::HasPassed(deadline)) return IoResult::Of(Outcome::kDeadline);
   }
   if (err == EOWNERDEAD) {
@@ -162,28 +175,25 @@ absl::StatusOr<Channel> Channel::Create(const Geometry& geometry) {
   if (!mapping.ok()) return mapping.status();
   const int lock_err = Core::Initialise(mapping->address(), geometry.depth_messages, geometry.max_message_bytes);
   if (lock_err != 0) return os::SyscallError("pthread_mutex_init(robust, process-shared)", lock_err);
-  return Channel(geometry, std::move(fd));
+  return Channel(geometry, *std::move(mapping));
 }
 
-absl::StatusOr<os::Mapping> Channel::Map() const {
-  struct stat file;
-  if (fstat(fd_.get(), &file) != 0) return os::SyscallError("fstat(queue)", errno, "open ends before ReleaseEnds");
-  absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedFile(fd_.get(), static_cast<size_t>(file.st_size));
-  if (!mapping.ok()) return mapping.status();
-  if (!Core::IsValid(mapping->address(), mapping->bytes())) {
+absl::StatusOr<std::shared_ptr<const os::Mapping>> Channel::Shared() const {
+  if (mapping_ == nullptr) return absl::FailedPreconditionError("mmap_queue: open ends before ReleaseEnds");
+  if (!Core::IsValid(mapping_->address(), mapping_->bytes())) {
     return absl::DataLossError("the file holds no valid queue (magic, version or sizes are off); create a new one");
   }
-  return mapping;
+  return mapping_;
 }
 
 absl::StatusOr<Sender> Channel::OpenSender() {
-  absl::StatusOr<os::Mapping> mapping = Map();
+  absl::StatusOr<std::shared_ptr<const os::Mapping>> mapping = Shared();
   if (!mapping.ok()) return mapping.status();
   return Sender(*std::move(mapping), geometry_.wait);
 }
 
 absl::StatusOr<Receiver> Channel::OpenReceiver() {
-  absl::StatusOr<os::Mapping> mapping = Map();
+  absl::StatusOr<std::shared_ptr<const os::Mapping>> mapping = Shared();
   if (!mapping.ok()) return mapping.status();
   return Receiver(*std::move(mapping), geometry_.wait);
 }

@@ -117,9 +117,10 @@ bool IsValidRing(const RingHeader& header, uint64_t mapped_bytes) {
          header.total_bytes <= mapped_bytes;
 }
 
-RingView::RingView(Attachment attachment, Wait wait) : attachment_(std::move(attachment)), wait_(wait) {
+RingView::RingView(std::shared_ptr<const Attachment> attachment, Wait wait)
+    : attachment_(std::move(attachment)), wait_(wait) {
   const RingHeader& shared = header();
-  slots_ = static_cast<std::byte*>(attachment_.address()) + kSlotsOffset;
+  slots_ = static_cast<std::byte*>(attachment_->address()) + kSlotsOffset;
   slot_bytes_ = shared.slot_bytes;
   payload_offset_ = shared.payload_offset;
   depth_ = shared.depth_messages;
@@ -204,13 +205,12 @@ absl::StatusOr<Channel> Channel::Create(const Geometry& geometry) {
 }
 
 absl::StatusOr<RingView> Channel::Open() {
-  absl::StatusOr<Attachment> attachment = segment_.Attach();
-  if (!attachment.ok()) return attachment.status();
-  if (!IsValidRing(*static_cast<const RingHeader*>(attachment->address()), attachment->bytes())) {
+  if (attachment_ == nullptr) return absl::FailedPreconditionError("sysv_shm: open ends before ReleaseEnds");
+  if (!IsValidRing(*static_cast<const RingHeader*>(attachment_->address()), attachment_->bytes())) {
     return absl::DataLossError(absl::StrFormat(
         "shm segment %d holds no valid ring (magic, version or sizes are off); create a new one", segment_.id()));
   }
-  return RingView(*std::move(attachment), geometry_.wait);
+  return RingView(attachment_, geometry_.wait);
 }
 
 absl::StatusOr<Sender> Channel::OpenSender() {

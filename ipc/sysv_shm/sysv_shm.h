@@ -10,6 +10,7 @@
 // ring_layout.h draws the memory; ring.cc has the slow paths.
 
 #include <cstring>
+#include <memory>
 
 #include "ipc/channel.h"
 #include "ipc/sysv_shm/ring_layout.h"
@@ -22,20 +23,20 @@ namespace ipcmark::sysv_shm {
 class RingView {
  public:
   RingView() = default;
-  RingView(Attachment attachment, Wait wait);
+  RingView(std::shared_ptr<const Attachment> attachment, Wait wait);
 
-  [[nodiscard]] RingHeader& header() const { return *static_cast<RingHeader*>(attachment_.address()); }
+  [[nodiscard]] RingHeader& header() const { return *static_cast<RingHeader*>(attachment_->address()); }
   [[nodiscard]] std::atomic<uint64_t>& CommitOf(uint64_t slot) const {
     return *reinterpret_cast<std::atomic<uint64_t>*>(slots_ + slot * slot_bytes_);
   }
   [[nodiscard]] std::byte* PayloadOf(uint64_t slot) const { return slots_ + slot * slot_bytes_ + payload_offset_; }
-  [[nodiscard]] bool attached() const { return attachment_.valid(); }
+  [[nodiscard]] bool attached() const { return attachment_ != nullptr; }
   [[nodiscard]] uint32_t depth() const { return depth_; }
   [[nodiscard]] uint32_t max_message_bytes() const { return max_message_bytes_; }
   [[nodiscard]] Wait wait() const { return wait_; }
 
  private:
-  Attachment attachment_;
+  std::shared_ptr<const Attachment> attachment_;
   std::byte* slots_ = nullptr;
   uint64_t slot_bytes_ = 0;
   uint32_t payload_offset_ = 0;
@@ -153,8 +154,9 @@ class Receiver {
   os::PeerWatch sender_watch_;
 };
 
-// The primitive. Create marks the segment for removal at once: Linux keeps it, and lets forked children attach by id,
-// until the last attachment goes, so nothing is left behind even when the creator is killed.
+// The primitive. Create attaches the segment and marks it for removal at once: Linux keeps it until the last attachment
+// goes, so nothing is left behind even when the creator is killed. Forked children inherit the attachment, and all ends
+// of a process share it: the segment's attach count is the number of processes.
 class Channel {
  public:
   static constexpr Capabilities kCapabilities = {
@@ -175,18 +177,20 @@ class Channel {
   // kFailedPrecondition while another living process holds that end.
   absl::StatusOr<Sender> OpenSender();
   absl::StatusOr<Receiver> OpenReceiver();
-  void ReleaseEnds() noexcept {}
+  void ReleaseEnds() noexcept { attachment_.reset(); }
   // The kernel's object, for tests and for those who count attachments.
   [[nodiscard]] const Segment& segment() const { return segment_; }
 
  private:
   Channel(Geometry geometry, Segment segment, Attachment attachment)
-      : geometry_(geometry), segment_(std::move(segment)), attachment_(std::move(attachment)) {}
+      : geometry_(geometry),
+        segment_(std::move(segment)),
+        attachment_(std::make_shared<const Attachment>(std::move(attachment))) {}
   absl::StatusOr<RingView> Open();
 
   Geometry geometry_;
   Segment segment_;
-  Attachment attachment_;  // keeps the removed segment alive until the ends are open
+  std::shared_ptr<const Attachment> attachment_;  // until ReleaseEnds
 };
 
 static_assert(Primitive<Channel> && LoaningSendEnd<Sender> && LoaningReceiveEnd<Receiver>);
