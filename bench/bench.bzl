@@ -1,0 +1,34 @@
+"""A benchmark binary for a list of primitives."""
+
+load("//ipc:primitives.bzl", "primitive_header", "primitive_label", "primitive_name")
+
+def bench_binary(name, primitives, **kwargs):
+    """Declares a cc_binary that measures `primitives`.
+
+    Args:
+      name: the binary.
+      primitives: names as in //ipc:primitives.bzl, or labels of primitives elsewhere.
+      **kwargs: as for cc_binary.
+    """
+    includes = ["#include \\\"%s\\\"" % primitive_header(p) for p in primitives]
+    entries = [
+        "      MakePrimitiveEntry<ipcmark::{n}::Channel>(\\\"{n}\\\"),".format(n = primitive_name(p))
+        for p in primitives
+    ]
+    lines = ["#include \\\"bench/scenarios.h\\\""] + includes + [
+        "namespace ipcmark::bench {",
+        "std::span<const PrimitiveEntry> Primitives() {",
+        "  static const PrimitiveEntry entries[] = {",
+    ] + entries + ["  };", "  return entries;", "}", "}"]
+    native.genrule(
+        name = name + "_primitives",
+        testonly = kwargs.get("testonly", False),
+        outs = [name + "_primitives.cc"],
+        cmd = "printf '%s\\n' " + " ".join(["\"%s\"" % line for line in lines]) + " > $@",
+    )
+    native.cc_binary(
+        name = name,
+        srcs = [name + "_primitives.cc"],
+        deps = ["//bench:main"] + [primitive_label(p) for p in primitives],
+        **kwargs
+    )

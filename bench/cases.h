@@ -1,0 +1,71 @@
+#ifndef IPCMARK_BENCH_CASES_H_
+#define IPCMARK_BENCH_CASES_H_
+
+// What is to be measured: flags and suites become a list of cases, each with a name, and a list of what was left out
+// and why. No measuring here.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "bench/attach.h"
+#include "bench/scenarios.h"
+
+namespace ipcmark::bench {
+
+struct Options {
+  std::string suite = "quick";
+  std::vector<std::string> primitives;  // empty: all
+  std::vector<uint32_t> message_bytes;  // empty: the suite's
+  uint32_t depth_messages = 64;         // at most; large messages get fewer, see DepthFor
+  int sender_cpu = os::kAnyCpu;
+  int receiver_cpu = os::kAnyCpu;
+};
+
+// One row of the report.
+struct Case {
+  std::string name;      // "RoundTrip/sysv_shm/spin/64"
+  std::string scenario;  // "RoundTrip"
+  std::string subject;   // the primitive
+  std::string variant;   // the wait strategy, or Attach's call
+  std::string size;      // "64 B", or Attach's "x8"
+  uint32_t bytes = 0;
+  uint32_t depth_messages = 0;  // 0: has none
+  int attached = 0;             // 0: not an Attach case
+  uint64_t pages = 0;           // likewise
+  int sender_cpu = os::kAnyCpu;
+  int receiver_cpu = os::kAnyCpu;
+  // Runs one slice of so many messages.
+  std::function<absl::StatusOr<SliceResult>(uint64_t messages, const std::atomic<bool>* cancel)> run = nullptr;
+};
+
+struct SkippedCase {
+  std::string name;
+  std::string reason;
+};
+
+struct CaseList {
+  std::vector<Case> cases;
+  std::vector<SkippedCase> skipped;
+};
+
+// Seconds that Google Benchmark times each case for, and how often, unless its own flags say otherwise.
+struct SuiteTiming {
+  double min_seconds;
+  int repetitions;
+};
+
+// kInvalidArgument with one sentence for an unknown suite or primitive or a size that cannot be measured; what Create
+// says when the system carries no object at all (kernel limits, permissions).
+absl::StatusOr<SuiteTiming> TimingOf(const std::string& suite);
+absl::StatusOr<CaseList> BuildCases(const Options& options);
+
+// Messages that an object holds: `wanted`, but at most 4 MiB of payload and at least 4 messages, so that large messages
+// stay in the cache that the small ones are measured in. Shown in every row.
+uint32_t DepthFor(uint32_t wanted, uint32_t message_bytes);
+
+}  // namespace ipcmark::bench
+
+#endif  // IPCMARK_BENCH_CASES_H_

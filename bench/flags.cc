@@ -1,0 +1,137 @@
+#include "bench/flags.h"
+
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "ipc/os/cpu.h"
+
+namespace ipcmark::bench {
+namespace {
+
+// The value of --name=value; false when `argument` is another flag.
+bool HasValue(const std::string& argument, const std::string& name, std::string* value) {
+  const std::string prefix = absl::StrCat("--", name, "=");
+  if (argument.rfind(prefix, 0) != 0) return false;
+  *value = argument.substr(prefix.size());
+  return true;
+}
+
+template <typename Int>
+absl::StatusOr<std::vector<Int>> ParseNumbers(const std::string& flag, const std::string& value) {
+  std::vector<Int> numbers;
+  for (const std::string& part : std::vector<std::string>(absl::StrSplit(value, ','))) {
+    Int number = 0;
+    if (!absl::SimpleAtoi(part, &number)) {
+      return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", value, ": \"", part, "\" is no number"));
+    }
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+absl::Status ParseCpus(const std::string& value, Options& options) {
+  absl::StatusOr<std::vector<int>> cpus = ParseNumbers<int>("cpus", value);
+  if (!cpus.ok()) return cpus.status();
+  const std::vector<int> allowed = os::AllowedCpus();
+  for (int cpu : *cpus) {
+    if (std::count(allowed.begin(), allowed.end(), cpu) == 0) {
+      return absl::InvalidArgumentError(absl::StrCat("--cpus=", value, ": this process may not run on CPU ", cpu,
+                                                     "; choose from ", absl::StrJoin(allowed, ",")));
+    }
+  }
+  if (cpus->size() != 2) {
+    return absl::InvalidArgumentError(absl::StrCat("--cpus=", value, ": name two, the sender's and the receiver's"));
+  }
+  options.sender_cpu = (*cpus)[0];
+  options.receiver_cpu = (*cpus)[1];
+  return absl::OkStatus();
+}
+
+// One argument that is ours; false when it is not.
+absl::StatusOr<bool> ParseOurs(const std::string& argument, Flags& flags) {
+  std::string value;
+  Options& options = flags.options;
+  if (argument == "--help" || argument == "-h") {
+    flags.help = true;
+  } else if (HasValue(argument, "suite", &value)) {
+    options.suite = value;
+  } else if (HasValue(argument, "primitives", &value)) {
+    options.primitives = absl::StrSplit(value, ',');
+  } else if (HasValue(argument, "bytes", &value)) {
+    absl::StatusOr<std::vector<uint32_t>> sizes = ParseNumbers<uint32_t>("bytes", value);
+    if (!sizes.ok()) return sizes.status();
+    options.message_bytes = *std::move(sizes);
+  } else if (HasValue(argument, "depth", &value)) {
+    absl::StatusOr<std::vector<uint32_t>> depth = ParseNumbers<uint32_t>("depth", value);
+    if (!depth.ok()) return depth.status();
+    if (depth->size() != 1 || (*depth)[0] == 0) {
+      return absl::InvalidArgumentError(absl::StrCat("--depth=", value, ": give one number of messages, at least 1"));
+    }
+    options.depth_messages = (*depth)[0];
+  } else if (HasValue(argument, "cpus", &value)) {
+    absl::Status parsed = ParseCpus(value, options);
+    if (!parsed.ok()) return parsed;
+  } else if (argument == "--unpinned") {
+    options.sender_cpu = options.receiver_cpu = os::kAnyCpu;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<Flags> ParseFlags(const std::vector<std::string>& arguments) {
+  Flags flags;
+  const std::vector<int> cpus = os::AllowedCpus();
+  if (!cpus.empty()) {
+    flags.options.sender_cpu = cpus.front();
+    flags.options.receiver_cpu = cpus.size() > 1 ? cpus[1] : cpus.front();
+  }
+  for (const std::string& argument : arguments) {
+    absl::StatusOr<bool> ours = ParseOurs(argument, flags);
+    if (!ours.ok()) return ours.status();
+    if (*ours) continue;
+    if (argument.rfind("--benchmark_", 0) != 0 && argument.rfind("--v=", 0) != 0) {
+      return absl::InvalidArgumentError(absl::StrCat("unknown argument ", argument, "; see --help"));
+    }
+    HasValue(argument, "benchmark_out", &flags.out);
+    HasValue(argument, "benchmark_format", &flags.format);
+    if (argument == "--benchmark_list_tests" || argument == "--benchmark_list_tests=true") flags.list_only = true;
+    flags.passed.push_back(argument);
+  }
+  return flags;
+}
+
+std::string HelpText() {
+  std::vector<std::string> primitives;
+  for (const PrimitiveEntry& primitive : Primitives()) primitives.emplace_back(primitive.name);
+  return absl::StrCat(
+      R"(Measures inter-process communication: latency, throughput and attach cost, between real processes.
+
+usage: ./bazelw run //bench -- [flags]
+
+  --suite=NAME        smoke (about 10 s), quick (1 min, the default) or full (10 min)
+  --primitives=A,B    only these; known: )",
+      absl::StrJoin(primitives, ", "), R"(
+  --bytes=N,M         only these message sizes
+  --depth=N           messages that an object holds (default 64; large messages get fewer, see the rows)
+  --cpus=S,R          CPUs of the sender and the receiver (default: the first two that are allowed)
+  --unpinned          let the scheduler place the processes
+  --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,
+                      --benchmark_min_time=SECONDS, --benchmark_list_tests, --benchmark_format=json|csv|console,
+                      --benchmark_out=FILE (default: a new file under results/runs)
+
+examples
+  ./bazelw run //bench -- --suite=smoke
+  ./bazelw run //bench -- --primitives=sysv_shm,pipe --bytes=64,4096
+  ./bazelw run //bench -- --benchmark_filter='^RoundTrip/.*/64/' --benchmark_repetitions=5
+
+exit codes: 0 fine, 1 a benchmark failed, 2 bad usage or no permission, 130 interrupted (what was done is written)
+)");
+}
+
+}  // namespace ipcmark::bench

@@ -1,0 +1,31 @@
+#ifndef IPCMARK_BENCH_FLAGS_H_
+#define IPCMARK_BENCH_FLAGS_H_
+
+// The command line: our flags, and those that are passed on to Google Benchmark.
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "bench/cases.h"
+
+namespace ipcmark::bench {
+
+struct Flags {
+  Options options;
+  bool help = false;
+  bool list_only = false;           // --benchmark_list_tests
+  std::string format;               // --benchmark_format, empty: our table
+  std::string out;                  // --benchmark_out, empty: a new file under results/runs
+  std::vector<std::string> passed;  // everything that begins with --benchmark_ or --v=
+};
+
+// `arguments`: without the program's name. kInvalidArgument with one sentence for what is not understood.
+absl::StatusOr<Flags> ParseFlags(const std::vector<std::string>& arguments);
+
+// What --help prints.
+std::string HelpText();
+
+}  // namespace ipcmark::bench
+
+#endif  // IPCMARK_BENCH_FLAGS_H_

@@ -1,0 +1,124 @@
+#include "bench/runner.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <regex>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "bench/quantile.h"
+#include "ipc/os/clock.h"
+
+namespace ipcmark::bench {
+namespace {
+
+void AddQuantiles(const SliceResult& result, benchmark::UserCounters& counters) {
+  // A sample of several messages is reported per message, like everything else in the row.
+  const auto per_message = [&](int64_t nanos) {
+    return static_cast<double>(nanos) / static_cast<double>(result.messages_per_sample);
+  };
+  struct Named {
+    const char* name;
+    double q;
+  };
+  for (const Named& quantile : {Named{kP50, 0.5}, Named{kP90, 0.9}, Named{kP99, 0.99}, Named{kP999, 0.999}}) {
+    const std::optional<int64_t> nanos = Quantile(result.samples_nanos, quantile.q);
+    if (nanos.has_value()) counters[quantile.name] = per_message(*nanos);
+  }
+  if (!result.samples_nanos.empty()) counters[kMax] = per_message(result.samples_nanos.back());
+  counters["samples"] = static_cast<double>(result.samples_nanos.size());
+  counters["sample_messages"] = static_cast<double>(result.messages_per_sample);
+}
+
+void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCounters& counters) {
+  const auto messages = static_cast<double>(result.messages);
+  const double seconds = static_cast<double>(result.nanos) / os::kNanosPerSecond;
+  AddQuantiles(result, counters);
+  counters["bytes"] = one.bytes;
+  counters[kSenderCpu] = static_cast<double>(result.sender.cpu_nanos) / messages;
+  counters[kSenderSwitches] = static_cast<double>(result.sender.voluntary_switches) / messages;
+  counters["sender_involuntary_switches"] = static_cast<double>(result.sender.involuntary_switches) / messages;
+  counters["pinned_sender_cpu"] = one.sender_cpu;
+  counters["items_per_second"] = messages / seconds;
+  if (one.attached > 0) {
+    counters["attached"] = one.attached;
+    counters["pages"] = static_cast<double>(one.pages);
+    return;
+  }
+  counters["depth_messages"] = one.depth_messages;
+  counters["bytes_per_second"] = messages * one.bytes / seconds;
+  counters[kReceiverCpu] = static_cast<double>(result.receiver.cpu_nanos) / messages;
+  counters[kReceiverSwitches] = static_cast<double>(result.receiver.voluntary_switches) / messages;
+  counters["receiver_involuntary_switches"] = static_cast<double>(result.receiver.involuntary_switches) / messages;
+  counters["pinned_receiver_cpu"] = one.receiver_cpu;
+}
+
+void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* cancel, Progress* progress) {
+  progress->Begin(one.name);
+  const benchmark::IterationCount messages = state.max_iterations;
+  // One batch is the whole run, so that the slice alone decides what happens inside.
+  while (state.KeepRunningBatch(messages)) {
+    absl::StatusOr<SliceResult> result = cancel->load()
+                                             ? absl::StatusOr<SliceResult>(absl::CancelledError("interrupted"))
+                                             : one.run(static_cast<uint64_t>(messages), cancel);
+    if (!result.ok()) {
+      state.SkipWithError(std::string(result.status().message()).c_str());
+      return;
+    }
+    state.SetIterationTime(static_cast<double>(result->nanos) / os::kNanosPerSecond);
+    AddCounters(one, *result, state.counters);
+  }
+}
+
+}  // namespace
+
+Progress::Progress(int total)
+    : on_terminal_(isatty(STDERR_FILENO) != 0), total_(total), start_nanos_(os::MonotonicNanos()) {}
+
+void Progress::Begin(const std::string& name) {
+  if (!on_terminal_) return;
+  std::string left = "?";
+  if (done_ > 0) {
+    const int64_t elapsed = os::MonotonicNanos() - start_nanos_;
+    const int64_t seconds = elapsed / done_ * std::max(0, total_ - done_) / os::kNanosPerSecond;
+    left = absl::StrFormat("%d:%02d", seconds / 60, seconds % 60);
+  }
+  absl::FPrintF(stderr, "\r\033[K[%d/%d] %s left  %s", done_, total_, left, name.substr(0, 70));
+  fflush(stderr);
+}
+
+void Progress::Done() { ++done_; }
+
+void Progress::Clear() const {
+  if (!on_terminal_) return;
+  fputs("\r\033[K", stderr);
+  fflush(stderr);
+}
+
+void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress) {
+  for (const Case& one : cases) {
+    benchmark::RegisterBenchmark(one.name.c_str(), [&one, cancel, progress](benchmark::State& state) {
+      RunCase(state, one, cancel, progress);
+    })->UseManualTime();
+  }
+}
+
+absl::StatusOr<int> CountMatching(const std::vector<Case>& cases, const std::string& filter) {
+  const bool negated = !filter.empty() && filter[0] == '-';
+  std::regex regex;
+  try {
+    regex.assign(filter.substr(negated ? 1 : 0), std::regex::extended);
+  } catch (const std::regex_error& error) {
+    return absl::InvalidArgumentError(absl::StrCat("--benchmark_filter=", filter, ": no regular expression (",
+                                                   error.what(), "); quote it for the shell"));
+  }
+  if (filter.empty() || filter == "all") return static_cast<int>(cases.size());
+  return static_cast<int>(std::count_if(cases.begin(), cases.end(), [&](const Case& one) {
+    // Google Benchmark matches the name with what it appends to it.
+    return std::regex_search(one.name + "/manual_time", regex) != negated;
+  }));
+}
+
+}  // namespace ipcmark::bench

@@ -1,0 +1,54 @@
+#ifndef IPCMARK_BENCH_RUNNER_H_
+#define IPCMARK_BENCH_RUNNER_H_
+
+// Cases as Google Benchmark benchmarks: one iteration is one message (one round trip, one call), one run of a benchmark
+// is one slice in fresh processes, and Google Benchmark chooses how many messages that is.
+
+#include <benchmark/benchmark.h>
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "bench/cases.h"
+
+namespace ipcmark::bench {
+
+// Names of our counters in the rows; results/schema.md says what they mean.
+inline constexpr char kP50[] = "p50_ns";
+inline constexpr char kP90[] = "p90_ns";
+inline constexpr char kP99[] = "p99_ns";
+inline constexpr char kP999[] = "p999_ns";
+inline constexpr char kMax[] = "max_ns";
+inline constexpr char kSenderCpu[] = "sender_cpu_ns";
+inline constexpr char kReceiverCpu[] = "receiver_cpu_ns";
+inline constexpr char kSenderSwitches[] = "sender_voluntary_switches";
+inline constexpr char kReceiverSwitches[] = "receiver_voluntary_switches";
+
+// Progress on a terminal: one line that is written over, on stderr; nothing at all where stderr is no terminal.
+class Progress {
+ public:
+  // `total` rows are expected.
+  explicit Progress(int total);
+  void Begin(const std::string& name);
+  void Done();
+  // Removes the line.
+  void Clear() const;
+
+ private:
+  bool on_terminal_;
+  int total_;
+  int done_ = 0;
+  int64_t start_nanos_;
+};
+
+// Registers every case under its name. The cases, `progress` and `cancel` must outlive the run.
+void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress);
+
+// How many of the names the value of --benchmark_filter selects (POSIX extended, a leading '-' negates, as Google
+// Benchmark has it). kInvalidArgument when it is no regular expression.
+absl::StatusOr<int> CountMatching(const std::vector<Case>& cases, const std::string& filter);
+
+}  // namespace ipcmark::bench
+
+#endif  // IPCMARK_BENCH_RUNNER_H_

@@ -1,0 +1,39 @@
+#ifndef IPCMARK_BENCH_SCENARIOS_H_
+#define IPCMARK_BENCH_SCENARIOS_H_
+
+// The scenarios as a table: what bench knows of a primitive at run time. The timed loops are templates, instantiated
+// here once per primitive; choosing one is a call through a function pointer, once per slice.
+
+#include <span>
+#include <string>
+
+#include "bench/round_trip.h"
+#include "bench/slice.h"
+#include "bench/throughput.h"
+
+namespace ipcmark::bench {
+
+struct PrimitiveEntry {
+  const char* name;
+  Capabilities capabilities;
+  // Makes and drops one object: OK, or why the primitive cannot (kUnimplemented) or the system does not carry it.
+  absl::Status (*probe)(const Geometry&);
+  absl::StatusOr<SliceResult> (*round_trip)(const SliceSpec&);
+  absl::StatusOr<SliceResult> (*throughput)(const SliceSpec&);
+};
+
+template <Primitive P>
+PrimitiveEntry MakePrimitiveEntry(const char* name) {
+  return {.name = name,
+          .capabilities = P::kCapabilities,
+          .probe = [](const Geometry& geometry) { return P::Create(geometry).status(); },
+          .round_trip = &RoundTrip<P>,
+          .throughput = &Throughput<P>};
+}
+
+// Every primitive that this binary was built with, in the order of its list. bench.bzl generates the definition.
+std::span<const PrimitiveEntry> Primitives();
+
+}  // namespace ipcmark::bench
+
+#endif  // IPCMARK_BENCH_SCENARIOS_H_

@@ -1,0 +1,72 @@
+#include "bench/slice.h"
+
+#include <sys/resource.h>
+#include <time.h>
+
+#include <algorithm>
+#include <new>
+
+#include "absl/strings/str_format.h"
+#include "ipc/os/clock.h"
+
+namespace ipcmark::bench {
+namespace {
+
+SideUsage UsageNow() {
+  // The thread's CPU clock is exact; rusage's times are ticks on some kernels, so it only gives the switches.
+  timespec cpu = {};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+  rusage usage = {};
+  getrusage(RUSAGE_THREAD, &usage);
+  return {.cpu_nanos = cpu.tv_sec * os::kNanosPerSecond + cpu.tv_nsec,
+          .voluntary_switches = usage.ru_nvcsw,
+          .involuntary_switches = usage.ru_nivcsw};
+}
+
+}  // namespace
+
+UsageMeter::UsageMeter() : start_(UsageNow()) {}
+
+SideUsage UsageMeter::Stop() const {
+  const SideUsage now = UsageNow();
+  return {.cpu_nanos = now.cpu_nanos - start_.cpu_nanos,
+          .voluntary_switches = now.voluntary_switches - start_.voluntary_switches,
+          .involuntary_switches = now.involuntary_switches - start_.involuntary_switches};
+}
+
+absl::StatusOr<os::Mapping> SliceShared::Create(uint64_t max_samples) {
+  absl::StatusOr<os::Mapping> mapping =
+      os::Mapping::SharedAnonymous(sizeof(SliceShared) + max_samples * sizeof(int64_t));
+  if (!mapping.ok()) return mapping.status();
+  auto* shared = new (mapping->address()) SliceShared{};
+  // Touched before the clock starts: a page fault per 512 samples would be in the tail of every distribution.
+  std::fill_n(shared->samples_nanos, max_samples, 0);
+  return mapping;
+}
+
+absl::Status MessageFailure(const char* what, uint64_t n, const IoResult& result, uint32_t expected_bytes) {
+  if (!result.ok()) {
+    return absl::InternalError(
+        absl::StrFormat("%s of message %d: %s (errno %d)", what, n, OutcomeName(result.outcome), result.err));
+  }
+  return absl::DataLossError(absl::StrFormat("%s of message %d: got %d bytes of another message, expected %d of this",
+                                             what, n, result.bytes, expected_bytes));
+}
+
+uint64_t WarmupMessages(const SliceSpec& spec) {
+  return uint64_t{spec.geometry.depth_messages} + 16 + std::min<uint64_t>(spec.messages / 10, 100'000);
+}
+
+SliceResult TakeResult(const SliceShared& shared, uint64_t messages, uint64_t messages_per_sample) {
+  SliceResult result;
+  result.nanos = shared.end_nanos - shared.start_nanos;
+  result.messages = messages;
+  result.messages_per_sample = messages_per_sample;
+  result.samples_nanos.assign(shared.samples_nanos, shared.samples_nanos + shared.samples);
+  std::sort(result.samples_nanos.begin(), result.samples_nanos.end());
+  result.sender = shared.sender;
+  result.receiver = shared.receiver;
+  return result;
+}
+
+}  // namespace ipcmark::bench

@@ -1,0 +1,100 @@
+#ifndef IPCMARK_BENCH_SLICE_H_
+#define IPCMARK_BENCH_SLICE_H_
+
+// A slice: one short timed run of one scenario over one primitive, in fresh processes. In this file what goes in, what
+// comes out, and what the processes share meanwhile. round_trip.h and throughput.h have the timed loops.
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ipc/channel.h"
+#include "ipc/os/mapping.h"
+#include "ipc/os/process_group.h"
+
+namespace ipcmark::bench {
+
+// A slice that takes longer is killed, and its row is an error.
+inline constexpr int64_t kSliceWatchdogNanos = 60'000'000'000;
+
+struct SliceSpec {
+  Geometry geometry;
+  uint32_t message_bytes;  // of every message: a multiple of 8, at least 8
+  uint64_t messages;       // timed ones; warm-up comes on top
+  int sender_cpu = os::kAnyCpu;
+  int receiver_cpu = os::kAnyCpu;
+  const std::atomic<bool>* cancel = nullptr;  // becomes true: stop, with kCancelled
+  int64_t watchdog_nanos = kSliceWatchdogNanos;
+};
+
+// What one side used from its first to its last timed message.
+struct SideUsage {
+  int64_t cpu_nanos;  // user and system
+  int64_t voluntary_switches;
+  int64_t involuntary_switches;
+};
+
+struct SliceResult {
+  int64_t nanos = 0;  // from the clock's start to its end, as each scenario defines them
+  uint64_t messages = 0;
+  uint64_t messages_per_sample = 1;
+  std::vector<int64_t> samples_nanos;  // raw, sorted ascending; each covers messages_per_sample messages
+  SideUsage sender = {};
+  SideUsage receiver = {};
+};
+
+// More samples than this are thinned out evenly: memory is bounded, and quantiles do not get better.
+inline constexpr uint64_t kMaxSamples = uint64_t{1} << 22;
+
+// What the processes of a slice share, followed by the samples. Each side writes its own line.
+struct SliceShared {
+  alignas(64) SideUsage sender;
+  int64_t start_nanos;  // written by the side that starts the clock
+  alignas(64) SideUsage receiver;
+  int64_t end_nanos;  // written by the side that stops it
+  uint64_t samples;
+  alignas(64) std::atomic<uint32_t> warm;  // 1 when the receiver has all warm-up messages
+  alignas(64) int64_t samples_nanos[];
+
+  static absl::StatusOr<os::Mapping> Create(uint64_t max_samples);
+  static SliceShared& In(const os::Mapping& mapping) { return *static_cast<SliceShared*>(mapping.address()); }
+};
+
+// Measures what the calling thread uses between construction and Stop.
+class UsageMeter {
+ public:
+  UsageMeter();
+  [[nodiscard]] SideUsage Stop() const;
+
+ private:
+  SideUsage start_;
+};
+
+// Payload number `n`: written word by word by the sender, read word by word by the receiver, so that no primitive is
+// faster for not touching it. The sum finds a message that is not number `n`, or torn between two numbers.
+inline void WritePayload(std::span<uint64_t> words, uint64_t n) noexcept {
+  const uint64_t first = n * 0x9e3779b97f4a7c15;
+  for (size_t i = 0; i < words.size(); ++i) words[i] = first + i;
+}
+[[nodiscard]] inline bool IsPayload(std::span<const uint64_t> words, uint64_t n) noexcept {
+  uint64_t sum = 0;
+  for (const uint64_t word : words) sum += word;
+  const uint64_t count = words.size();
+  return sum == count * (n * 0x9e3779b97f4a7c15) + count * (count - 1) / 2;
+}
+
+// "Send of message 7: peer-dead (errno 32)", or that the message which came is not the one that was due.
+absl::Status MessageFailure(const char* what, uint64_t n, const IoResult& result, uint32_t expected_bytes);
+
+// Messages before the clock starts: every slot has been through once (its pages are mapped and its lines have an
+// owner), and a tenth of the run on top.
+uint64_t WarmupMessages(const SliceSpec& spec);
+
+// Copies the result out of shared memory and sorts the samples.
+SliceResult TakeResult(const SliceShared& shared, uint64_t messages, uint64_t messages_per_sample);
+
+}  // namespace ipcmark::bench
+
+#endif  // IPCMARK_BENCH_SLICE_H_
