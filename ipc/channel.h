@@ -73,6 +73,14 @@ struct Capabilities {
   // An end that waits for a peer which has died or closed gets kPeerDead or kClosed within kPeerDeathNanos.
   bool reports_peer_death;
   WaitSet waits;  // the strategies that a geometry may ask for
+  // Every receiver gets every message that was sent since it opened, instead of each message going to one of them.
+  bool broadcasts = false;
+};
+
+// What a broadcast does about a receiver that is a whole depth behind.
+enum class SlowReceiver : uint8_t {
+  kBlocksSender,    // Send waits for it, while its process lives
+  kMissesMessages,  // Send overwrites what it has not read; its next Receive says kMissed and how many
 };
 
 // The bound on noticing a dead peer (Capabilities::reports_peer_death).
@@ -83,8 +91,9 @@ struct Geometry {
   uint32_t depth_messages = 64;       // how many messages of max_message_bytes it holds at least, before Send blocks
   uint32_t max_message_bytes = 4096;  // the largest message that it must carry
   Wait wait = Wait::kBlock;
-  uint32_t senders = 1;    // ends that will be open at once
-  uint32_t receivers = 1;  // likewise
+  uint32_t senders = 1;                                      // ends that will be open at once
+  uint32_t receivers = 1;                                    // likewise
+  SlowReceiver slow_receiver = SlowReceiver::kBlocksSender;  // broadcasts only
 };
 
 // An absolute instant of CLOCK_MONOTONIC, in nanoseconds, until which an operation may wait.
@@ -109,6 +118,7 @@ enum class Outcome : uint8_t {
   kClosed,       // every end of the other side has closed, and for a receiver nothing is left to read
   kTooBig,       // the message exceeds the geometry, or the receiver's buffer is smaller than the message
   kError,        // err says why; or the shared state is damaged (EBADMSG)
+  kMissed,       // broadcasts only: `bytes` messages were overwritten; the next Receive goes on behind them
 };
 
 constexpr const char* OutcomeName(Outcome outcome) {
@@ -119,7 +129,8 @@ constexpr const char* OutcomeName(Outcome outcome) {
 
 // Eight bytes, so that it comes back in a register.
 struct IoResult {
-  uint32_t bytes;   // the message's length when ok; for a receiver's kTooBig the length that is needed; else 0
+  uint32_t bytes;   // the message's length when ok; for a receiver's kTooBig the length that is needed; for kMissed how
+                    // many; else 0
   uint16_t err;     // errno when outcome is kError (and EINTR, EPIPE, ... where one stands behind it), else 0
   Outcome outcome;  //
   uint8_t unused = 0;
