@@ -93,8 +93,9 @@ packages_install_names() ( # LIST: the slow half; a subshell, so that lock, log 
   done
   # shellcheck disable=SC2086  # names without spaces, one argument each
   if ! apt install -y --no-install-recommends $packages_names; then
-    tail -n 12 "$log" >&2
-    packages_say "apt-get could not install the missing packages (its last lines are above); check network," \
+    # Without a network every single package "cannot be located"; what says why stands above that.
+    grep -m 3 '^W: Failed to fetch' "$log" >&2 || tail -n 12 "$log" >&2
+    packages_say "apt-get could not install the missing packages (its own words are above); check network," \
       "/etc/apt/sources.list.d and that this is Debian 12, or as root type: $type_this $packages_names"
     exit 2
   fi
