@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <iterator>
 #include <limits>
 #include <span>
 #include <utility>
@@ -122,8 +123,9 @@ enum class Outcome : uint8_t {
 };
 
 constexpr const char* OutcomeName(Outcome outcome) {
-  constexpr const char* kNames[] = {"ok",        "would-block", "deadline", "interrupted",
-                                    "peer-dead", "closed",      "too-big",  "error"};
+  constexpr const char* kNames[] = {"ok",     "would-block", "deadline", "interrupted", "peer-dead",
+                                    "closed", "too-big",     "error",    "missed"};
+  static_assert(std::size(kNames) == static_cast<size_t>(Outcome::kMissed) + 1);
   return kNames[static_cast<unsigned>(outcome)];
 }
 
