@@ -1,0 +1,171 @@
+// The program as its users meet it: arguments in, words and an exit status out.
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace ipcmark::stress {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+constexpr char kStress[] = "stress/stress";
+constexpr char kForgetful[] = "stress/mutants/forgetful_stress";
+
+struct Outcome {
+  int status;
+  std::string out;
+  std::string err;
+};
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Runs `program` with a shell's `arguments`; `prefix` goes before it.
+Outcome RunProgram(const std::string& program, const std::string& arguments, const std::string& prefix = "") {
+  const std::string base = testing::TempDir() + "/run";
+  const std::string command = prefix + "./" + program + " " + arguments + " >" + base + ".out 2>" + base + ".err";
+  const int status = system(command.c_str());  // NOLINT(bugprone-command-processor,cert-env33-c): a test's own words
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, ReadFile(base + ".out"), ReadFile(base + ".err")};
+}
+
+// What is in /dev/shm, and the System V segments.
+std::string SharedObjects() {
+  std::string text = ReadFile("/proc/sysvipc/shm");
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) text += entry.path().string() + "\n";
+  return text;
+}
+
+long Lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
+
+struct BadUsage {
+  const char* arguments;
+  const char* named;  // what the one sentence must name
+};
+
+constexpr BadUsage kBadUsages[] = {
+    {"--frobnicate", "--frobnicate"},
+    {"extra", "extra"},
+    {"--seconds=-1", "--seconds=-1"},
+    {"--seconds=0", "--seconds=0"},
+    {"--seconds=1.5", "--seconds=1.5"},
+    {"--seconds", "--seconds=VALUE"},
+    {"--seconds=99999999999999999999", "--seconds=99999999999999999999"},
+    {"--seed=x", "--seed=x"},
+    {"--seed=", "--seed="},
+    {"--seed=18446744073709551616", "--seed=18446744073709551616"},
+    {"--trials=0", "--trials=0"},
+    {"--scenario='('", "--scenario=("},
+    {"--scenario=no_such_thing", "--list"},
+    {"--scenario=sysv_shm/3to3", "at most 1 sender"},
+};
+
+TEST(StressProgram, AnswersBadUsageWithOneSentenceAndStatusTwo) {
+  for (const BadUsage& usage : kBadUsages) {
+    SCOPED_TRACE(usage.arguments);
+    const Outcome outcome = RunProgram(kStress, usage.arguments);
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_THAT(outcome.err, AllOf(StartsWith("stress: "), HasSubstr(usage.named)));
+    EXPECT_EQ(Lines(outcome.err), 1);
+  }
+}
+
+TEST(StressProgram, HelpHasExamplesAndExitStatus) {
+  const Outcome outcome = RunProgram(kStress, "--help");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("./bazelw run //stress -- "), HasSubstr("Exit status: 0")));
+  EXPECT_EQ(outcome.err, "");
+}
+
+TEST(StressProgram, ListsScenariosOfEveryPrimitiveAndWhatIsSkipped) {
+  const Outcome outcome = RunProgram(kStress, "--list");
+  EXPECT_EQ(outcome.status, 0);
+  for (const char* name :
+       {"sysv_shm/1to1/spin/depth:1/bytes:64/none\n", "sysv_shm/1to1/spin_then_block/depth:4/bytes:4096/sigkill\n",
+        "mmap_queue/3to3/block/depth:64/bytes:65536/sigkill\n", "pipe/3to1/block/depth:4/bytes:64/none\n",
+        "# skipped sysv_shm/3to1: sysv_shm has at most 1 sender(s), not 3\n"}) {
+    EXPECT_THAT(outcome.out, HasSubstr(name));
+  }
+}
+
+TEST(StressProgram, ListShowsWhatTheExpressionChooses) {
+  const Outcome outcome = RunProgram(kStress, "--list --scenario='^pipe/1to1/.*/bytes:64/none$'");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.out,
+            "pipe/1to1/block/depth:1/bytes:64/none\npipe/1to1/block/depth:4/bytes:64/none\n"
+            "pipe/1to1/block/depth:64/bytes:64/none\n");
+}
+
+TEST(StressProgram, PrintsTheSeedThatItDrewFirst) {
+  const Outcome one = RunProgram(kStress, "--trials=1 --scenario=pipe/1to1/block/depth:1/bytes:64/none");
+  const Outcome two = RunProgram(kStress, "--trials=1 --scenario=pipe/1to1/block/depth:1/bytes:64/none");
+  EXPECT_EQ(one.status, 0) << one.out;
+  EXPECT_THAT(one.out, StartsWith("seed "));
+  EXPECT_NE(one.out.substr(0, one.out.find('\n')), two.out.substr(0, two.out.find('\n')));
+}
+
+TEST(StressProgram, NamesWhatTimeDidNotReach) {
+  // One second for some hundred scenarios of at least 10 ms each on the machines that this is made for.
+  const Outcome outcome = RunProgram(kStress, "--seconds=1 --seed=1");
+  EXPECT_EQ(outcome.status, 0) << outcome.out;
+  const bool some_left = outcome.out.find("  not reached\n") != std::string::npos;
+  EXPECT_EQ(some_left, outcome.out.find("not reached: the time was up") != std::string::npos);
+}
+
+TEST(StressProgram, BreachEndsWithStatusOneAndACommandThatReplaysIt) {
+  const Outcome first =
+      RunProgram(kForgetful,
+                 "--trials=3 --seed=11 "
+                 "--scenario='forgetful/1to1/block/depth:4/bytes:64/none|pipe/1to1/block/depth:4/bytes:64/none'");
+  EXPECT_EQ(first.status, 1);
+  EXPECT_THAT(first.out, HasSubstr("BROKEN no_loss in forgetful/1to1/block/depth:4/bytes:64/none: expected "));
+  const std::string lead = "  replay: ./bazelw run //stress/mutants:forgetful_stress -- ";
+  const size_t at = first.out.find(lead);
+  ASSERT_NE(at, std::string::npos) << first.out;
+  const std::string replay = first.out.substr(at + lead.size(), first.out.find('\n', at) - at - lead.size());
+  EXPECT_EQ(replay, "--seed=11 --scenario='^forgetful/1to1/block/depth:4/bytes:64/none$' --trials=1");
+  // The other scenario still ran, all three times.
+  EXPECT_THAT(first.out, testing::ContainsRegex("pipe/1to1/block/depth:4/bytes:64/none +3 .* ok\n"));
+
+  const Outcome second = RunProgram(kForgetful, replay);
+  EXPECT_EQ(second.status, 1);
+  EXPECT_THAT(second.out, AllOf(HasSubstr("BROKEN no_loss in forgetful/"), HasSubstr(lead + replay)));
+}
+
+TEST(StressProgram, InterruptedItStillPrintsItsSummary) {
+  // timeout(1) sends the signal; the program would run for a minute.
+  const Outcome outcome = RunProgram(kStress, "--seconds=60 --seed=2", "timeout --preserve-status -s INT 1 ");
+  EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("not reached: interrupted"), HasSubstr(" 0 broken")));
+}
+
+TEST(StressProgram, WhatTheSystemRefusesIsOneSentenceAndStatusTwo) {
+  const Outcome outcome =
+      RunProgram(kStress, "--trials=1 --seed=1 --scenario=mmap_queue/1to1/block/depth:4/bytes:64/none",
+                 "IPCMARK_QUEUE_DIR=/no/such/directory ");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("/no/such/directory"), HasSubstr("ENOENT")));
+  EXPECT_EQ(Lines(outcome.err), 1);
+}
+
+TEST(StressProgram, LeavesNothingBehind) {
+  const std::string before = SharedObjects();
+  EXPECT_EQ(RunProgram(kStress, "--trials=1 --seed=3 --scenario='1to1/block/depth:4/bytes:64/sigkill'").status, 0);
+  EXPECT_EQ(SharedObjects(), before);
+}
+
+}  // namespace
+}  // namespace ipcmark::stress

@@ -1,0 +1,365 @@
+#include "stress/driver.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "ipc/os/clock.h"
+#include "ipc/os/cpu.h"
+#include "ipc/os/futex.h"
+#include "stress/history.h"
+#include "stress/message.h"
+
+namespace ipcmark::stress {
+namespace {
+
+// Between two looks at what gives no event: dead children, standstill, the end of the traffic time.
+constexpr int64_t kLookNanos = 2'000'000;
+// What a replacement sends at least; Board::Create leaves room for it.
+constexpr uint64_t kLeastQuota = 16;
+// Parts of a trial's seed (SubSeed) that do not collide with the scripts', which count from 0.
+constexpr uint64_t kFillPart = uint64_t{1} << 32;
+constexpr uint64_t kFaultPart = kFillPart + 1;
+
+class Driver {
+ public:
+  Driver(const TrialPlan& plan, const Ends& ends, Board board, os::ProcessGroup group, const std::atomic<bool>* cancel)
+      : plan_(plan), ends_(ends), board_(std::move(board)), group_(std::move(group)), cancel_(cancel) {}
+
+  absl::StatusOr<Record> Run();
+
+ private:
+  // Each stage: false when the trial is over before its time; why is in stuck_, unexpected_ or error_.
+  bool Begin();
+  bool Fill();
+  bool Traffic();
+  bool Close();
+  bool Strike(const struct Strike& strike);
+  bool Kill(Position victim, uint32_t pauses);
+  bool Replace(Position victim);
+  bool AwaitMoment(const struct Strike& strike, bool must_happen);
+
+  bool Spawn(Position position, uint32_t generation, uint64_t quota);
+  // Waits until `condition`, for as long as something happens.
+  template <typename Condition>
+  bool Await(const Condition& condition);
+  bool Healthy();
+  [[nodiscard]] uint64_t Progress() const;
+  [[nodiscard]] bool AllLeft() const;
+  [[nodiscard]] bool SendersDone() const;
+  [[nodiscard]] bool TrafficTimeIsOver() const { return os::MonotonicNanos() >= traffic_end_nanos_; }
+  [[nodiscard]] std::string WhoWaits() const;
+  void Release() {
+    if (!released_) ends_.release();
+    released_ = true;
+  }
+  std::vector<uint32_t>& current(Side side) { return current_[static_cast<int>(side)]; }
+  [[nodiscard]] const std::vector<int>& children(Side side) const { return children_[static_cast<int>(side)]; }
+
+  const TrialPlan& plan_;
+  const Ends& ends_;
+  Board board_;
+  os::ProcessGroup group_;
+  const std::atomic<bool>* cancel_;
+
+  std::vector<uint32_t> current_[2];  // by slot: the index of the end that lives there
+  std::vector<int> children_[2];      // by index: the child of group_
+  uint32_t alive_[2] = {0, 0};
+  uint64_t kills_[2] = {0, 0};
+  bool released_ = false;
+  bool side_extinct_ = false;
+  bool complete_ = false;
+  int64_t traffic_end_nanos_ = 0;
+  uint64_t last_progress_ = 0;
+  int64_t last_progress_nanos_ = 0;
+  bool ending_ = false;
+  int64_t worst_wait_nanos_ = 0;
+  int64_t worst_end_wait_nanos_ = 0;
+  std::string stuck_;
+  std::string unexpected_;
+  absl::Status error_;
+};
+
+bool Driver::Spawn(Position position, uint32_t generation, uint64_t quota) {
+  const uint32_t index = board_.NewLog(position, generation, quota);
+  const auto body = [&](os::Gate& gate) {
+    return position.side == Side::kSender ? ends_.sender(board_, index, gate) : ends_.receiver(board_, index, gate);
+  };
+  absl::StatusOr<int> child = group_.Spawn(absl::StrCat(SideName(position.side), " ", index), os::kAnyCpu, body);
+  if (!child.ok()) {
+    error_ = child.status();
+    return false;
+  }
+  const int side = static_cast<int>(position.side);
+  children_[side].push_back(*child);
+  current_[side].resize(std::max<size_t>(current_[side].size(), position.slot + 1));
+  current_[side][position.slot] = index;
+  ++alive_[side];
+  return true;
+}
+
+uint64_t Driver::Progress() const {
+  uint64_t sum = static_cast<uint64_t>(board_.phase());
+  for (const Side side : {Side::kSender, Side::kReceiver}) {
+    sum += board_.Completed(side) + board_.used(side);
+    for (uint32_t i = 0; i < board_.used(side); ++i) {
+      // States only grow.
+      sum += static_cast<uint64_t>(board_.log(side, i).state.load(std::memory_order_relaxed));
+    }
+  }
+  return sum;
+}
+
+std::string Driver::WhoWaits() const {
+  std::vector<std::string> waiting;
+  for (const Side side : {Side::kSender, Side::kReceiver}) {
+    for (uint32_t i = 0; i < board_.used(side); ++i) {
+      const EndLog& log = board_.log(side, i);
+      const EndState state = log.state.load(std::memory_order_acquire);
+      const char* call = side == Side::kSender ? "Send" : "Receive";
+      if (state == EndState::kOpening) {
+        waiting.push_back(absl::StrFormat("%s %d is opening its end", SideName(side), i));
+      } else if (state <= EndState::kDone && log.calling.load(std::memory_order_relaxed) != 0) {
+        waiting.push_back(absl::StrFormat("%s %d is inside %s (after %d messages)", SideName(side), i, call,
+                                          log.completed.load(std::memory_order_relaxed)));
+      }
+    }
+  }
+  if (waiting.empty()) waiting.emplace_back("nobody is inside an operation");
+  return absl::StrFormat("%s; %d messages accepted, %d delivered, %d sender(s) and %d receiver(s) killed",
+                         absl::StrJoin(waiting, ", "), board_.Completed(Side::kSender),
+                         board_.Completed(Side::kReceiver), kills_[0], kills_[1]);
+}
+
+bool Driver::Healthy() {
+  if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) {
+    error_ = absl::CancelledError("interrupted");
+    return false;
+  }
+  // Acquire: the text is complete.
+  if (board_.shared().surprised.load(std::memory_order_acquire) == 2) {
+    unexpected_ = board_.shared().surprise;
+    return false;
+  }
+  for (int child = 0; child < group_.size(); ++child) {
+    if (!group_.running(child)) continue;
+    const absl::Status outcome = group_.JoinOne(child, Deadline::Immediate());
+    if (!outcome.ok() && !group_.running(child)) {
+      unexpected_ = std::string(outcome.message());
+      return false;
+    }
+  }
+  const int64_t now = os::MonotonicNanos();
+  const uint64_t progress = Progress();
+  const int64_t waited_nanos = now - last_progress_nanos_;
+  int64_t& worst_nanos = ending_ ? worst_end_wait_nanos_ : worst_wait_nanos_;
+  worst_nanos = std::max(worst_nanos, waited_nanos);
+  if (progress != last_progress_) {
+    last_progress_ = progress;
+    last_progress_nanos_ = now;
+  } else if (waited_nanos > plan_.liveness_nanos) {
+    stuck_ = WhoWaits();
+    return false;
+  }
+  return true;
+}
+
+template <typename Condition>
+bool Driver::Await(const Condition& condition) {
+  std::atomic<uint32_t>& event = board_.shared().event;
+  for (;;) {
+    // Before the look, so that what happens after it changes the word that we sleep on.
+    const uint32_t seen = event.load(std::memory_order_acquire);
+    if (!Healthy()) return false;
+    if (condition()) return true;
+    os::WaitOnFutex(event, seen, os::After(kLookNanos));
+  }
+}
+
+bool Driver::AllLeft() const {
+  for (const Side side : {Side::kSender, Side::kReceiver}) {
+    for (uint32_t i = 0; i < board_.used(side); ++i) {
+      if (board_.log(side, i).state.load(std::memory_order_acquire) < EndState::kEnded) return false;
+    }
+  }
+  return true;
+}
+
+bool Driver::SendersDone() const {
+  for (uint32_t i = 0; i < board_.used(Side::kSender); ++i) {
+    if (board_.log(Side::kSender, i).state.load(std::memory_order_acquire) < EndState::kDone) return false;
+  }
+  return true;
+}
+
+bool Driver::Begin() {
+  const uint64_t quota = plan_.fill_limit_messages + plan_.max_messages / plan_.geometry.senders;
+  for (const Side side : {Side::kSender, Side::kReceiver}) {
+    for (uint32_t slot = 0; slot < plan_.Ends(side); ++slot) {
+      if (!Spawn({side, slot}, 0, quota)) return false;
+    }
+  }
+  const absl::Status started = group_.Start(os::After(plan_.liveness_nanos));
+  if (absl::IsDeadlineExceeded(started)) {
+    stuck_ = std::string(started.message());
+  } else if (absl::IsCancelled(started) || board_.shared().refused.load(std::memory_order_relaxed) != 0) {
+    error_ = started;
+  } else if (!started.ok()) {
+    unexpected_ = std::string(started.message());
+  }
+  // A copy that stays open would keep the survivors from noticing that a side is gone.
+  if (!plan_.capabilities.survives_sigkill) Release();
+  return started.ok();
+}
+
+bool Driver::Fill() {
+  last_progress_nanos_ = os::MonotonicNanos();
+  board_.Enter(Phase::kFill);
+  return Await([&] { return board_.shared().fill_complete.load(std::memory_order_acquire) != 0; });
+}
+
+bool Driver::AwaitMoment(const struct Strike& strike, bool must_happen) {
+  EndLog& log = board_.log(strike.watched.side, current(strike.watched.side)[strike.watched.slot]);
+  const uint64_t moment = log.completed.load(std::memory_order_relaxed) + strike.operations;
+  log.alarm_at.store(moment, std::memory_order_relaxed);
+  bool in_time = true;
+  const bool healthy = Await([&] {
+    if (log.completed.load(std::memory_order_relaxed) >= moment) return true;
+    in_time = !TrafficTimeIsOver() && !SendersDone();
+    return !in_time;
+  });
+  return healthy && (in_time || must_happen);
+}
+
+bool Driver::Kill(Position victim, uint32_t pauses) {
+  const int side = static_cast<int>(victim.side);
+  const uint32_t index = current(victim.side)[victim.slot];
+  for (uint32_t i = 0; i < pauses; ++i) os::SpinHint();
+  const bool last = alive_[side] == 1;
+  // Before the kill: who sees its consequence sees that it was to be expected.
+  if (last) board_.shared().extinctions[side].fetch_add(1, std::memory_order_release);
+  group_.KillAndReap(children(victim.side)[index]);
+  const absl::Status outcome = group_.JoinOne(children(victim.side)[index], Deadline::Immediate());
+  if (!outcome.ok()) {
+    // It had died already, of something else.
+    unexpected_ = std::string(outcome.message());
+    return false;
+  }
+  board_.log(victim.side, index).state.store(EndState::kKilled, std::memory_order_relaxed);
+  --alive_[side];
+  ++kills_[side];
+  side_extinct_ = last && !plan_.capabilities.survives_sigkill;
+  return true;
+}
+
+bool Driver::Replace(Position victim) {
+  const EndLog& log = board_.log(victim.side, current(victim.side)[victim.slot]);
+  const uint64_t sent = log.completed.load(std::memory_order_relaxed);
+  const uint64_t quota = log.quota > sent + kLeastQuota ? log.quota - sent : kLeastQuota;
+  if (!Spawn(victim, log.generation + 1, quota)) return false;
+  const EndLog& replacement = board_.log(victim.side, current(victim.side)[victim.slot]);
+  return Await([&] { return replacement.state.load(std::memory_order_acquire) != EndState::kOpening; });
+}
+
+bool Driver::Strike(const struct Strike& strike) {
+  const auto kill = [&](Position victim) { return Kill(victim, strike.pauses); };
+  if (!std::ranges::all_of(strike.victims, kill)) return false;
+  if (!plan_.capabilities.survives_sigkill) return true;
+  return std::all_of(strike.victims.rbegin(), strike.victims.rend(), [&](Position victim) { return Replace(victim); });
+}
+
+bool Driver::Traffic() {
+  traffic_end_nanos_ = os::MonotonicNanos() + plan_.traffic_nanos;
+  board_.Enter(Phase::kTraffic);
+  for (size_t i = 0; i < plan_.strikes.size() && !side_extinct_; ++i) {
+    // The first one happens in every trial, however slow; the others as time allows.
+    if (!AwaitMoment(plan_.strikes[i], /*must_happen=*/i == 0)) break;
+    if (!Strike(plan_.strikes[i])) return false;
+  }
+  return Await([&] {
+    return side_extinct_ || TrafficTimeIsOver() || SendersDone() ||
+           board_.Completed(Side::kReceiver) >= plan_.target_messages;
+  });
+}
+
+bool Driver::Close() {
+  ending_ = true;
+  if (!side_extinct_) {
+    board_.Enter(Phase::kDrain);
+    if (!Await([&] { return SendersDone(); })) return false;
+    Release();
+    board_.shared().closer.store(current(Side::kSender)[0], std::memory_order_relaxed);
+    for (const uint32_t index : current(Side::kSender)) {
+      const EndState state = board_.log(Side::kSender, index).state.load(std::memory_order_relaxed);
+      if (state == EndState::kDone) board_.shared().closer.store(index, std::memory_order_relaxed);
+    }
+    board_.Enter(Phase::kClosing);
+  } else if (!plan_.capabilities.reports_peer_death) {
+    // Nobody promised that the survivors would notice.
+    return true;
+  }
+  if (!Await([&] { return AllLeft(); })) return false;
+  // Leaving includes closing the end.
+  const absl::Status joined = group_.Join(os::After(plan_.liveness_nanos));
+  if (absl::IsDeadlineExceeded(joined)) stuck_ = absl::StrCat("while closing: ", joined.message());
+  if (absl::IsAborted(joined)) unexpected_ = std::string(joined.message());
+  if (absl::IsCancelled(joined)) error_ = joined;
+  complete_ = joined.ok();
+  return joined.ok();
+}
+
+absl::StatusOr<Record> Driver::Run() {
+  if (Begin() && Fill() && Traffic() && Close()) Healthy();
+  group_.KillAndReapAll();
+  if (!error_.ok()) return error_;
+  Record record = ReadHistory(board_);
+  record.complete = complete_ && unexpected_.empty();
+  record.side_extinct = side_extinct_;
+  record.stuck = stuck_;
+  record.unexpected = unexpected_;
+  record.sender_kills = kills_[static_cast<int>(Side::kSender)];
+  record.receiver_kills = kills_[static_cast<int>(Side::kReceiver)];
+  record.worst_wait_nanos = worst_wait_nanos_;
+  record.worst_end_wait_nanos = worst_end_wait_nanos_;
+  return record;
+}
+
+}  // namespace
+
+uint32_t DrawFillBytes(const TrialRequest& request) {
+  return Random(SubSeed(request.seed, kFillPart)).OneIn(3) ? kSmallestMessageBytes : request.geometry.max_message_bytes;
+}
+
+TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities, uint32_t fill_bytes,
+                   uint64_t fill_limit_messages, uint64_t depth_limit_messages) {
+  const bool large = request.geometry.max_message_bytes > 4096;
+  TrialPlan plan = {.seed = request.seed,
+                    .geometry = request.geometry,
+                    .capabilities = capabilities,
+                    .fill_bytes = fill_bytes,
+                    .fill_limit_messages = fill_limit_messages,
+                    .depth_limit_messages = depth_limit_messages,
+                    .strikes = {},
+                    .target_messages = uint64_t{large ? 600U : 3'000U},
+                    .max_messages = uint64_t{large ? 6'000U : 40'000U},
+                    .traffic_nanos = request.traffic_nanos,
+                    .liveness_nanos = request.liveness_nanos};
+  plan.strikes = request.fault->strikes(plan, Random(SubSeed(request.seed, kFaultPart)));
+  return plan;
+}
+
+absl::StatusOr<Record> Drive(const TrialPlan& plan, const Ends& ends, const std::atomic<bool>* cancel) {
+  absl::StatusOr<Board> board = Board::Create(plan);
+  if (!board.ok()) return board.status();
+  const int children = static_cast<int>(plan.MaxIndices(Side::kSender) + plan.MaxIndices(Side::kReceiver));
+  absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(children, cancel);
+  if (!group.ok()) return group.status();
+  return Driver(plan, ends, *std::move(board), *std::move(group), cancel).Run();
+}
+
+}  // namespace ipcmark::stress

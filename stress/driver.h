@@ -1,0 +1,51 @@
+#ifndef IPCMARK_STRESS_DRIVER_H_
+#define IPCMARK_STRESS_DRIVER_H_
+
+// The parent's part of a trial: forks the ends, moves from phase to phase, strikes, and notices when nothing happens
+// any more. Whatever the processes do, Drive returns: it kills what has not come to an end.
+
+#include <atomic>
+#include <cstdint>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "ipc/os/process_group.h"
+#include "stress/board.h"
+#include "stress/faults/fault.h"
+#include "stress/plan.h"
+#include "stress/record.h"
+
+namespace ipcmark::stress {
+
+inline constexpr int64_t kDefaultTrafficNanos = 40'000'000;
+// Generous: a machine that others use, too, may stop for a second. What hangs, hangs for ever.
+inline constexpr int64_t kDefaultLivenessNanos = 5'000'000'000;
+
+struct TrialRequest {
+  Geometry geometry;
+  const Fault* fault;
+  uint64_t seed;
+  int64_t traffic_nanos = kDefaultTrafficNanos;
+  int64_t liveness_nanos = kDefaultLivenessNanos;
+  const std::atomic<bool>* cancel = nullptr;  // may be null; set by a signal handler
+};
+
+// The size of the messages that fill the object: the largest or the smallest.
+uint32_t DrawFillBytes(const TrialRequest& request);
+
+TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities, uint32_t fill_bytes,
+                   uint64_t fill_limit_messages, uint64_t depth_limit_messages);
+
+// What a process of each side runs, and ReleaseEnds for the parent's copy.
+struct Ends {
+  absl::FunctionRef<absl::Status(Board&, uint32_t index, os::Gate&)> sender;
+  absl::FunctionRef<absl::Status(Board&, uint32_t index, os::Gate&)> receiver;
+  absl::FunctionRef<void()> release;
+};
+
+// Errors: what the system refused before traffic began, and kCancelled.
+absl::StatusOr<Record> Drive(const TrialPlan& plan, const Ends& ends, const std::atomic<bool>* cancel);
+
+}  // namespace ipcmark::stress
+
+#endif  // IPCMARK_STRESS_DRIVER_H_

@@ -1,0 +1,57 @@
+#include "stress/history.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace ipcmark::stress {
+namespace {
+
+bool WasKilled(const EndLog& log) { return log.state.load(std::memory_order_acquire) == EndState::kKilled; }
+
+// Intact deliveries first. A torn one then stands in for the message that it claims to be, if that is missing: it is
+// torn, which is one finding, and not lost as well.
+void CountDeliveries(Record* record, bool intact) {
+  for (const ReceiverHistory& receiver : record->receivers) {
+    for (const Delivery& delivery : receiver.deliveries) {
+      if (delivery.intact != intact || delivery.sender >= record->senders.size()) continue;
+      std::vector<uint8_t>& counts = record->senders[delivery.sender].deliveries;
+      if (delivery.sequence >= counts.size()) continue;
+      uint8_t& count = counts[delivery.sequence];
+      if (intact && count == 0) ++record->delivered_messages;
+      if (intact ? count < std::numeric_limits<uint8_t>::max() : count == 0) ++count;
+    }
+  }
+}
+
+}  // namespace
+
+Record ReadHistory(const Board& board) {
+  Record record = {.plan = board.plan(), .senders = {}, .receivers = {}, .stuck = {}, .unexpected = {}};
+  for (uint32_t i = 0; i < board.used(Side::kSender); ++i) {
+    const EndLog& log = board.log(Side::kSender, i);
+    const uint64_t attempted = log.begun.load(std::memory_order_acquire);
+    record.senders.push_back({.slot = log.slot,
+                              .killed = WasKilled(log),
+                              .attempted = attempted,
+                              .accepted = log.completed.load(std::memory_order_acquire),
+                              .deliveries = std::vector<uint8_t>(attempted)});
+    record.most_in_flight_messages = std::max(record.most_in_flight_messages, log.most_in_flight);
+  }
+  for (uint32_t i = 0; i < board.used(Side::kReceiver); ++i) {
+    const EndLog& log = board.log(Side::kReceiver, i);
+    const Delivery* first = board.deliveries(i);
+    record.receivers.push_back({.slot = log.slot,
+                                .killed = WasKilled(log),
+                                .deliveries = {first, first + log.completed.load(std::memory_order_acquire)}});
+  }
+  record.fill_accepted_messages = board.shared().fill_accepted.load(std::memory_order_acquire);
+  CountDeliveries(&record, /*intact=*/true);
+  CountDeliveries(&record, /*intact=*/false);
+  for (const SenderHistory& sender : record.senders) {
+    const auto end = sender.deliveries.begin() + static_cast<ptrdiff_t>(sender.accepted);
+    record.missing_messages += static_cast<uint64_t>(std::count(sender.deliveries.begin(), end, 0));
+  }
+  return record;
+}
+
+}  // namespace ipcmark::stress

@@ -1,0 +1,219 @@
+#ifndef IPCMARK_STRESS_MUTANTS_BROKEN_H_
+#define IPCMARK_STRESS_MUTANTS_BROKEN_H_
+
+// Primitives that are broken on purpose, in one way each: the proof that stress would notice. Broken<P, Defect> is a
+// Primitive around another one; with Defect::kNothing it must pass. Only for primitives of stress' tests.
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "ipc/channel.h"
+#include "ipc/os/futex.h"
+#include "ipc/os/mapping.h"
+
+namespace ipcmark::stress {
+
+enum class Defect : uint8_t {
+  kNothing,
+  kDrops,             // a receiver throws one message away
+  kRepeats,           // a receiver gets one message twice
+  kOverwrites,        // the last byte of one message changes
+  kTruncates,         // one message arrives a byte short
+  kSwaps,             // a receiver gets two messages in the wrong order
+  kTooDeep,           // accepts one message more than it says
+  kForgetsToWake,     // a receiver sleeps for ever beside the messages
+  kForgetsOneToWake,  // ... but only one of them, and the others work on
+  kDiesWithLock,      // promises to survive SIGKILL, but a killed sender keeps the lock
+  kBuffersAccepted,   // promises to survive SIGKILL, but an accepted message dies with its sender
+  kHidesDeath,        // promises to report a dead peer, and waits for it instead
+  kCriesWolf,         // reports a dead peer where everybody lives
+  kCrashes,           // ends its user's process
+};
+
+// The message, counted per end from 0, at which a defect shows.
+inline constexpr uint64_t kDefectAt = 50;
+
+// Where an end stays that is never to come back.
+[[noreturn]] inline void SleepForEver() noexcept {
+  const std::atomic<uint32_t> nobody_knows = 0;
+  for (;;) os::WaitOnFutex(nobody_knows, 0, Deadline::Never());
+}
+
+// A lock that its owner takes along into death: what a process-shared mutex is that is not robust.
+class MortalLock {
+ public:
+  explicit MortalLock(std::atomic<uint32_t>& word) : word_(word) {
+    for (uint32_t free = 0; !word_.compare_exchange_strong(free, 1, std::memory_order_acquire); free = 0) {
+      os::WaitOnFutex(word_, 1, Deadline::Never());
+    }
+  }
+  ~MortalLock() {
+    word_.store(0, std::memory_order_release);
+    os::WakeAllOnFutex(word_);
+  }
+  MortalLock(const MortalLock&) = delete;
+  MortalLock& operator=(const MortalLock&) = delete;
+
+ private:
+  std::atomic<uint32_t>& word_;
+};
+
+template <SendEnd E, Defect kDefect>
+class BrokenSender {
+ public:
+  BrokenSender(E end, std::atomic<uint32_t>* lock) : end_(std::move(end)), lock_(lock) {}
+  BrokenSender(BrokenSender&&) noexcept = default;
+  BrokenSender& operator=(BrokenSender&&) = delete;
+  // An orderly end sends what it still has; a killed one cannot.
+  ~BrokenSender() {
+    if (!kept_.empty()) end_.Send(kept_, Deadline::Never());
+  }
+
+  IoResult Send(std::span<const std::byte> message, Deadline deadline) noexcept {
+    if constexpr (kDefect == Defect::kDiesWithLock) {
+      const MortalLock lock(*lock_);
+      return end_.Send(message, deadline);
+    } else if constexpr (kDefect == Defect::kBuffersAccepted) {
+      if (!kept_.empty()) {
+        const IoResult sent = end_.Send(kept_, deadline);
+        if (!sent.ok()) return sent;
+      }
+      kept_.assign(message.begin(), message.end());
+      return IoResult::Ok(message.size());
+    } else if constexpr (kDefect == Defect::kCriesWolf) {
+      if (count_++ == kDefectAt) return IoResult::Of(Outcome::kPeerDead, 0);
+    } else if constexpr (kDefect == Defect::kCrashes) {
+      if (count_++ == kDefectAt) __builtin_trap();
+    }
+    return end_.Send(message, deadline);
+  }
+
+ private:
+  E end_;
+  std::atomic<uint32_t>* lock_;
+  uint64_t count_ = 0;
+  std::vector<std::byte> kept_;
+};
+
+template <ReceiveEnd E, Defect kDefect>
+class BrokenReceiver {
+ public:
+  explicit BrokenReceiver(E end, std::atomic<uint32_t>* sleepers) : end_(std::move(end)), sleepers_(sleepers) {}
+
+  IoResult Receive(std::span<std::byte> buffer, Deadline deadline) noexcept {
+    if (!kept_.empty()) {
+      const std::vector<std::byte> message = std::exchange(kept_, {});
+      std::copy(message.begin(), message.end(), buffer.begin());
+      return IoResult::Ok(message.size());
+    }
+    IoResult result = IoResult::Of(Outcome::kWouldBlock);
+    if constexpr (kDefect == Defect::kForgetsToWake || kDefect == Defect::kForgetsOneToWake) {
+      // Like a sender that does not see somebody waiting: whoever has to sleep is not woken.
+      if (count_ >= kDefectAt && !deadline.immediate()) {
+        result = end_.Receive(buffer, Deadline::Immediate());
+        if (result.outcome == Outcome::kWouldBlock &&
+            (kDefect == Defect::kForgetsToWake || sleepers_->exchange(1, std::memory_order_relaxed) == 0)) {
+          SleepForEver();
+        }
+      }
+    }
+    if (result.outcome == Outcome::kWouldBlock) result = end_.Receive(buffer, deadline);
+    if (!result.ok()) {
+      const bool dead = result.outcome == Outcome::kPeerDead || result.outcome == Outcome::kClosed;
+      if (kDefect == Defect::kHidesDeath && dead) SleepForEver();
+      return result;
+    }
+    return count_++ == kDefectAt ? Spoil(buffer, result, deadline) : result;
+  }
+
+ private:
+  IoResult Spoil(std::span<std::byte> buffer, IoResult result, Deadline deadline) noexcept {
+    const std::span<std::byte> message = buffer.first(result.bytes);
+    switch (kDefect) {
+      case Defect::kDrops:
+        return end_.Receive(buffer, deadline);
+      case Defect::kRepeats:
+        kept_.assign(message.begin(), message.end());
+        return result;
+      case Defect::kOverwrites:
+        message.back() ^= std::byte{1};
+        return result;
+      case Defect::kTruncates:
+        return IoResult::Ok(result.bytes - 1);
+      case Defect::kSwaps: {
+        kept_.assign(message.begin(), message.end());
+        const IoResult next = end_.Receive(buffer, Deadline::Never());
+        return next.ok() ? next : Receive(buffer, deadline);
+      }
+      default:
+        return result;
+    }
+  }
+
+  E end_;
+  std::atomic<uint32_t>* sleepers_;
+  uint64_t count_ = 0;
+  std::vector<std::byte> kept_;
+};
+
+template <Primitive P, Defect kDefect>
+class Broken {
+ public:
+  using Sender = BrokenSender<SenderOf<P>, kDefect>;
+  using Receiver = BrokenReceiver<ReceiverOf<P>, kDefect>;
+
+  static constexpr Capabilities kCapabilities = [] {
+    Capabilities capabilities = P::kCapabilities;
+    // The wrapped ends have none; order is then over all messages of a sender.
+    capabilities.has_priorities = false;
+    return capabilities;
+  }();
+
+  static absl::StatusOr<Broken> Create(const Geometry& geometry) {
+    Geometry deeper = geometry;
+    if (kDefect == Defect::kTooDeep) ++deeper.depth_messages;
+    absl::StatusOr<P> object = P::Create(deeper);
+    if (!object.ok()) return object.status();
+    absl::StatusOr<os::Mapping> words = os::Mapping::SharedAnonymous(2 * sizeof(std::atomic<uint32_t>));
+    if (!words.ok()) return words.status();
+    return Broken(geometry, *std::move(object), *std::move(words));
+  }
+
+  [[nodiscard]] const Geometry& geometry() const { return geometry_; }
+  [[nodiscard]] uint64_t DepthLimit(uint32_t message_bytes) const {
+    // What a defect keeps in an end is no excess: each is to be caught by its own invariant.
+    const bool keeps = kDefect == Defect::kSwaps || kDefect == Defect::kBuffersAccepted;
+    const uint64_t limit = object_.DepthLimit(message_bytes) + (keeps ? 1 : 0);
+    return kDefect == Defect::kTooDeep ? limit - 1 : limit;
+  }
+  absl::StatusOr<Sender> OpenSender() {
+    absl::StatusOr<SenderOf<P>> end = object_.OpenSender();
+    if (!end.ok()) return end.status();
+    return Sender(*std::move(end), Word(0));
+  }
+  absl::StatusOr<Receiver> OpenReceiver() {
+    absl::StatusOr<ReceiverOf<P>> end = object_.OpenReceiver();
+    if (!end.ok()) return end.status();
+    return Receiver(*std::move(end), Word(1));
+  }
+  void ReleaseEnds() noexcept { object_.ReleaseEnds(); }
+
+ private:
+  Broken(Geometry geometry, P object, os::Mapping words)
+      : geometry_(geometry), object_(std::move(object)), words_(std::move(words)) {}
+  [[nodiscard]] std::atomic<uint32_t>* Word(int index) const {
+    return static_cast<std::atomic<uint32_t>*>(words_.address()) + index;
+  }
+
+  Geometry geometry_;
+  P object_;
+  os::Mapping words_;  // shared by all processes: the mortal lock, and who sleeps for ever
+};
+
+}  // namespace ipcmark::stress
+
+#endif  // IPCMARK_STRESS_MUTANTS_BROKEN_H_

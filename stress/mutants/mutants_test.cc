@@ -1,0 +1,101 @@
+// Every way of being broken is caught, by the invariant that is about it and by no other; and what is not broken
+// passes.
+
+#include <algorithm>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "ipc/mmap_queue/mmap_queue.h"
+#include "ipc/pipe/pipe.h"
+#include "ipc/sysv_shm/sysv_shm.h"
+#include "stress/mutants/broken.h"
+#include "stress/runner.h"
+#include "stress/traffic.h"
+
+namespace ipcmark::stress {
+namespace {
+
+// The seeds that are tried. A defect that needs a kill at the right moment is not met by each of them.
+constexpr uint64_t kFirstSeed = 1;
+constexpr uint64_t kSeeds = 8;
+// Shorter than the default: these mutants do hang, and each time costs this much.
+constexpr int64_t kHangNanos = 1'000'000'000;
+
+const Fault& FaultByName(const std::string& name) {
+  return **std::ranges::find_if(AllFaults(), [&](const Fault* fault) { return fault->name == name; });
+}
+
+struct Case {
+  const char* name;
+  PrimitiveEntry primitive;
+  uint32_t senders;
+  uint32_t receivers;
+  const char* fault;
+  const char* caught_by;  // "": passes
+};
+
+template <Primitive P, Defect kDefect>
+PrimitiveEntry Entry() {
+  return MakeEntry<Broken<P, kDefect>>("broken");
+}
+
+using Ring = sysv_shm::Channel;
+using Queue = mmap_queue::Channel;
+using Pipe = pipe::Channel;
+
+const Case kCases[] = {
+    {"UnbrokenRing", Entry<Ring, Defect::kNothing>(), 1, 1, "none", ""},
+    {"UnbrokenRingKilled", Entry<Ring, Defect::kNothing>(), 1, 1, "sigkill", ""},
+    {"UnbrokenQueue", Entry<Queue, Defect::kNothing>(), 3, 3, "none", ""},
+    {"UnbrokenQueueKilled", Entry<Queue, Defect::kNothing>(), 3, 3, "sigkill", ""},
+    {"UnbrokenPipeKilled", Entry<Pipe, Defect::kNothing>(), 1, 1, "sigkill", ""},
+    {"Drops", Entry<Ring, Defect::kDrops>(), 1, 1, "none", "no_loss"},
+    {"DropsAmongMany", Entry<Queue, Defect::kDrops>(), 3, 1, "none", "no_loss"},
+    {"Repeats", Entry<Ring, Defect::kRepeats>(), 1, 1, "none", "no_duplicate"},
+    {"RepeatsAmongMany", Entry<Queue, Defect::kRepeats>(), 3, 3, "none", "no_duplicate"},
+    {"Overwrites", Entry<Ring, Defect::kOverwrites>(), 1, 1, "none", "no_tear"},
+    {"Truncates", Entry<Queue, Defect::kTruncates>(), 1, 3, "none", "no_tear"},
+    {"Swaps", Entry<Ring, Defect::kSwaps>(), 1, 1, "none", "order"},
+    {"TooDeep", Entry<Ring, Defect::kTooDeep>(), 1, 1, "none", "depth"},
+    {"TooDeepForMany", Entry<Queue, Defect::kTooDeep>(), 3, 3, "none", "depth"},
+    {"ForgetsToWake", Entry<Queue, Defect::kForgetsToWake>(), 1, 1, "none", "liveness"},
+    {"ForgetsOneToWake", Entry<Queue, Defect::kForgetsOneToWake>(), 3, 3, "none", "liveness"},
+    {"DiesWithLock", Entry<Queue, Defect::kDiesWithLock>(), 3, 1, "sigkill", "liveness"},
+    {"BuffersAccepted", Entry<Ring, Defect::kBuffersAccepted>(), 1, 1, "sigkill", "no_loss"},
+    {"HidesDeath", Entry<Pipe, Defect::kHidesDeath>(), 1, 1, "sigkill", "liveness"},
+    {"CriesWolf", Entry<Ring, Defect::kCriesWolf>(), 1, 1, "none", "outcome"},
+    {"Crashes", Entry<Queue, Defect::kCrashes>(), 3, 3, "none", "outcome"},
+};
+
+class Mutants : public testing::TestWithParam<Case> {};
+
+TEST_P(Mutants, AreCaughtByTheirInvariant) {
+  const Case& mutant = GetParam();
+  const bool passes = mutant.caught_by[0] == '\0';
+  TrialRequest request = {.geometry = {.depth_messages = 4,
+                                       .max_message_bytes = 256,
+                                       .wait = Wait::kBlock,
+                                       .senders = mutant.senders,
+                                       .receivers = mutant.receivers},
+                          .fault = &FaultByName(mutant.fault),
+                          .seed = 0};
+  if (!passes) request.liveness_nanos = kHangNanos;
+  for (request.seed = kFirstSeed; request.seed < kFirstSeed + kSeeds; ++request.seed) {
+    SCOPED_TRACE("seed " + std::to_string(request.seed));
+    const absl::StatusOr<Record> record = mutant.primitive.run(request);
+    ASSERT_TRUE(record.ok()) << record.status();
+    const std::vector<Breach> breaches = FindBreaches(*record);
+    for (const Breach& breach : breaches) EXPECT_STREQ(breach.invariant, mutant.caught_by) << breach.text;
+    if (!breaches.empty()) {
+      printf("seed %d: %s: %s\n", static_cast<int>(request.seed), breaches[0].invariant, breaches[0].text.c_str());
+      return;
+    }
+  }
+  EXPECT_TRUE(passes) << "not noticed with seeds " << kFirstSeed << " to " << kFirstSeed + kSeeds - 1;
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, Mutants, testing::ValuesIn(kCases),
+                         [](const testing::TestParamInfo<Case>& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace ipcmark::stress

@@ -1,0 +1,122 @@
+#include "stress/options.h"
+
+#include <sys/random.h>
+
+#include <cerrno>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "ipc/os/error.h"
+
+namespace ipcmark::stress {
+namespace {
+
+constexpr absl::string_view kSeeHelp = "; see --help";
+// About three years; keeps the nanoseconds in range.
+constexpr uint64_t kMostSeconds = 100'000'000;
+
+absl::Status ParseNumber(absl::string_view flag, absl::string_view text, uint64_t least, uint64_t most,
+                         uint64_t* value) {
+  if (absl::SimpleAtoi(text, value) && *value >= least && *value <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(flag, "=", text, " is not a whole number from ", least, " to ", most, kSeeHelp));
+}
+
+absl::Status ParseScenario(absl::string_view text, Options* options) {
+  options->scenario_text = std::string(text);
+  absl::StatusOr<NamePattern> pattern = NamePattern::Compile(options->scenario_text);
+  if (!pattern.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--scenario=", text, " is not a regular expression (", pattern.status().message(), ")", kSeeHelp));
+  }
+  options->scenario = *std::move(pattern);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<NamePattern> NamePattern::Compile(const std::string& text) {
+  regex_t compiled;
+  const int error = regcomp(&compiled, text.c_str(), REG_EXTENDED | REG_NOSUB);
+  if (error != 0) {
+    char why[128];
+    regerror(error, &compiled, why, sizeof(why));
+    return absl::InvalidArgumentError(why);
+  }
+  return NamePattern(std::shared_ptr<const regex_t>(new regex_t(compiled), [](const regex_t* owned) {
+    regfree(const_cast<regex_t*>(owned));
+    delete owned;
+  }));
+}
+
+bool NamePattern::Fits(const std::string& name) const {
+  return compiled_ == nullptr || regexec(compiled_.get(), name.c_str(), 0, nullptr, 0) == 0;
+}
+
+absl::StatusOr<Options> ParseOptions(std::span<const char* const> arguments) {
+  Options options;
+  bool has_seconds = false;
+  bool has_seed = false;
+  for (absl::string_view argument : arguments) {
+    absl::Status status;
+    absl::string_view value = argument;
+    if (argument == "--help" || argument == "-h") {
+      options.help = true;
+    } else if (argument == "--list") {
+      options.list = true;
+    } else if (absl::ConsumePrefix(&value, "--seconds=")) {
+      has_seconds = true;
+      status = ParseNumber("--seconds", value, 1, kMostSeconds, &options.seconds);
+    } else if (absl::ConsumePrefix(&value, "--trials=")) {
+      status = ParseNumber("--trials", value, 1, kNoLimit - 1, &options.trials);
+    } else if (absl::ConsumePrefix(&value, "--seed=")) {
+      has_seed = true;
+      status = ParseNumber("--seed", value, 0, kNoLimit, &options.seed);
+    } else if (absl::ConsumePrefix(&value, "--scenario=")) {
+      status = ParseScenario(value, &options);
+    } else if (argument == "--seconds" || argument == "--trials" || argument == "--seed" || argument == "--scenario") {
+      status = absl::InvalidArgumentError(absl::StrCat(argument, " needs a value: ", argument, "=VALUE", kSeeHelp));
+    } else {
+      status = absl::InvalidArgumentError(absl::StrCat("unknown argument ", argument, kSeeHelp));
+    }
+    if (!status.ok()) return status;
+  }
+  // A replay runs its trials to the end.
+  if (options.trials != kNoLimit && !has_seconds) options.seconds = kMostSeconds;
+  if (!has_seed && getrandom(&options.seed, sizeof(options.seed), 0) != sizeof(options.seed)) {
+    return os::SyscallError("getrandom(8 bytes)", errno, "give --seed=S");
+  }
+  return options;
+}
+
+std::string HelpText(const std::string& target) {
+  return absl::StrCat(
+      R"(Runs scenarios against every primitive. After each trial it checks that no message was lost, duplicated, torn
+or reordered, that no object held more than its depth, that nothing hung and that no operation failed without cause.
+
+  --seconds=N        stop after about N seconds (default 10, with --trials: no limit)
+  --trials=N         stop after N trials of each scenario (default: no limit)
+  --seed=S           decide everything that is random by S (default: a new one, which is printed)
+  --scenario=REGEX   run the scenarios in whose names REGEX (POSIX extended) is found (default: all)
+  --list             print the scenarios, and what is skipped and why
+  --help             print this
+
+Examples:
+  ./bazelw run )",
+      target, R"( -- --seconds=60
+  ./bazelw run )",
+      target, R"( -- --scenario='mmap_queue/3to3/.*/sigkill'
+  ./bazelw run )",
+      target, R"( -- --seed=7 --scenario='^sysv_shm/1to1/block/depth:4/bytes:64/none$' --trials=1
+
+A broken scenario prints the command that replays its trial, and is not run again. Ctrl-C ends the run with the summary
+so far.
+
+Exit status: 0 nothing was broken, 1 an invariant was broken, 2 bad usage or the system refused (its words say what).
+)");
+}
+
+}  // namespace ipcmark::stress

@@ -1,0 +1,69 @@
+#ifndef IPCMARK_STRESS_PLAN_H_
+#define IPCMARK_STRESS_PLAN_H_
+
+// What a trial will do, fixed before it begins and following from its seed. In this file:
+//
+//   Side         sender or receiver
+//   Strike       one thing that a fault does
+//   TrialPlan    everything that the processes of one trial need to know
+//
+// The ends of one side live in slots 0, 1, ...: a replacement takes its predecessor's slot, under a new index.
+
+#include <cstdint>
+#include <vector>
+
+#include "ipc/channel.h"
+
+namespace ipcmark::stress {
+
+enum class Side : uint8_t { kSender, kReceiver };
+constexpr Side Other(Side side) { return side == Side::kSender ? Side::kReceiver : Side::kSender; }
+constexpr const char* SideName(Side side) { return side == Side::kSender ? "sender" : "receiver"; }
+
+struct Position {
+  Side side;
+  uint32_t slot;
+};
+
+// SIGKILL to some ends while traffic flows, one right after the other. Where the primitive survives it, replacements
+// follow once all victims are dead, the last victim's first: so a new sender meets what its predecessor left behind,
+// which receivers would have emptied long before it opens if they lived. The moment is counted in messages, because a
+// trial has no clock that two machines would share: when the end at `watched` has completed `operations` more of them.
+struct Strike {
+  Position watched;
+  uint64_t operations;
+  std::vector<Position> victims;  // no end twice
+  uint32_t pauses;                // PAUSE instructions before each signal, to reach other instructions of the victim
+};
+
+struct TrialPlan {
+  uint64_t seed;
+  Geometry geometry;
+  Capabilities capabilities;
+  // The senders fill the object with messages of this size before any receiver starts.
+  uint32_t fill_bytes;
+  uint64_t fill_limit_messages;   // the object's DepthLimit(fill_bytes)
+  uint64_t depth_limit_messages;  // its DepthLimit for the smallest message: no mix of sizes fits more
+  std::vector<Strike> strikes;
+  // Traffic ends once all strikes are done and this many messages have been delivered, or after traffic_nanos, or when
+  // every sender has sent its part of max_messages.
+  uint64_t target_messages;
+  uint64_t max_messages;
+  int64_t traffic_nanos;
+  // How long nothing at all may happen before the trial counts as stuck.
+  int64_t liveness_nanos;
+
+  [[nodiscard]] uint32_t Ends(Side side) const { return side == Side::kSender ? geometry.senders : geometry.receivers; }
+  // Logs that are needed at most: every victim may bring a replacement.
+  [[nodiscard]] uint32_t MaxIndices(Side side) const {
+    uint32_t indices = Ends(side);
+    for (const Strike& strike : strikes) {
+      for (const Position& victim : strike.victims) indices += victim.side == side ? 1 : 0;
+    }
+    return indices;
+  }
+};
+
+}  // namespace ipcmark::stress
+
+#endif  // IPCMARK_STRESS_PLAN_H_

@@ -1,0 +1,72 @@
+#ifndef IPCMARK_STRESS_RECORD_H_
+#define IPCMARK_STRESS_RECORD_H_
+
+// What happened in one trial: what invariants look at. Read-only, and complete only as far as `complete` says.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "stress/plan.h"
+
+namespace ipcmark::stress {
+
+// One message as a receiver got it.
+struct Delivery {
+  uint64_t sequence;
+  uint32_t sender;
+  uint32_t bytes;  // as Receive said
+  uint32_t priority;
+  bool intact;  // the checksum fits; when not, the fields above are only what the torn message claims
+};
+
+struct SenderHistory {
+  uint32_t slot;
+  bool killed;
+  // Sequence numbers 0..accepted-1 were accepted (Send returned ok). At most one more was attempted when its sender
+  // died or the trial ended.
+  uint64_t attempted;
+  uint64_t accepted;
+  // How often each attempted sequence number was delivered, over all receivers; stops counting at 255.
+  std::vector<uint8_t> deliveries;
+};
+
+struct ReceiverHistory {
+  uint32_t slot;
+  bool killed;
+  std::vector<Delivery> deliveries;  // in the order of its Receive calls
+};
+
+struct Record {
+  TrialPlan plan;
+  std::vector<SenderHistory> senders;      // by index: MessageHeader::sender
+  std::vector<ReceiverHistory> receivers;  // by index: in a slot, a higher index opened after the lower one had died
+
+  // Every end that was not killed came to its end by itself. When false the rest is a snapshot: what is missing may
+  // have been on its way.
+  bool complete = false;
+  // Every end of one side was killed without replacement: what the object still held is nobody's fault.
+  bool side_extinct = false;
+
+  uint64_t fill_accepted_messages = 0;
+  // The largest (accepted - delivered) that a sender saw while traffic flowed.
+  uint64_t most_in_flight_messages = 0;
+
+  // "" or who waited for what when nothing had happened for plan.liveness_nanos.
+  std::string stuck;
+  // "" or the first outcome that its situation does not allow, or how a process died that nobody killed.
+  std::string unexpected;
+
+  uint64_t sender_kills = 0;
+  uint64_t receiver_kills = 0;
+  uint64_t delivered_messages = 0;  // intact ones, counted once each
+  uint64_t missing_messages = 0;    // accepted, and delivered to nobody
+  // The longest time in which nothing at all happened, as the parent saw it (it looks every 2 ms): until the end of
+  // traffic, recoveries from kills included, and after it, when what is left to happen is that ends leave.
+  int64_t worst_wait_nanos = 0;
+  int64_t worst_end_wait_nanos = 0;
+};
+
+}  // namespace ipcmark::stress
+
+#endif  // IPCMARK_STRESS_RECORD_H_

@@ -1,0 +1,76 @@
+#ifndef IPCMARK_STRESS_RUNNER_H_
+#define IPCMARK_STRESS_RUNNER_H_
+
+// Runs scenarios round-robin until time, trials or patience (Ctrl-C) are out, and says what came of it.
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "stress/options.h"
+#include "stress/scenario.h"
+
+namespace ipcmark::stress {
+
+struct Breach {
+  const char* invariant;
+  std::string text;  // "expected ..., seen ..."
+};
+
+// Every invariant that `record` breaks, in the order of their names.
+std::vector<Breach> FindBreaches(const Record& record);
+
+// The seed of a scenario's nth trial in a run with `seed`. The first one's is the run's own, so that the seed of any
+// trial makes it the first one of a run.
+uint64_t TrialSeed(uint64_t seed, uint64_t nth);
+
+// The command that runs that trial again.
+std::string ReplayCommand(const std::string& target, uint64_t trial_seed, const std::string& scenario);
+
+class Runner {
+ public:
+  // `target`: this binary's Bazel label. `cancel`: set by a signal handler.
+  Runner(const Options& options, std::string target, Catalogue catalogue, const std::atomic<bool>* cancel);
+
+  // Prints breaches as they are found. An error: what the system refused, one sentence.
+  absl::Status Run();
+  // A table of all scenarios, the skipped ones, and one line about everything.
+  void PrintSummary() const;
+  [[nodiscard]] bool broken() const { return broken_ > 0; }
+
+ private:
+  struct Tally {
+    uint64_t trials = 0;
+    uint64_t messages = 0;
+    uint64_t kills = 0;
+    int64_t worst_wait_nanos = 0;
+    int64_t worst_end_wait_nanos = 0;
+    std::vector<Breach> breaches;  // of the trial that broke it
+  };
+
+  absl::Status RunOne(size_t at);
+  void PrintBreaches(const Scenario& scenario, uint64_t trial_seed, const std::vector<Breach>& breaches) const;
+  void ShowProgress() const;
+  void ClearProgress() const;
+  // Why no further trial begins, or null.
+  [[nodiscard]] const char* ReasonToStop() const;
+
+  const Options& options_;
+  const std::string target_;
+  const Catalogue catalogue_;
+  const std::atomic<bool>* cancel_;
+  const int64_t begin_nanos_;
+  const int64_t end_nanos_;
+  const bool on_terminal_;
+  int64_t traffic_nanos_;
+  std::vector<Tally> tallies_;  // by scenario
+  uint64_t trials_ = 0;
+  uint64_t broken_ = 0;
+};
+
+}  // namespace ipcmark::stress
+
+#endif  // IPCMARK_STRESS_RUNNER_H_

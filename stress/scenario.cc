@@ -1,0 +1,107 @@
+#include "stress/scenario.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace ipcmark::stress {
+namespace {
+
+struct Shape {
+  uint32_t senders;
+  uint32_t receivers;
+};
+constexpr Shape kShapes[] = {{1, 1}, {3, 1}, {1, 3}, {3, 3}};
+constexpr uint32_t kDepths[] = {1, 4, 64};
+constexpr uint32_t kMessageBytes[] = {64, 4096, 65536};
+
+class Builder {
+ public:
+  Builder(Catalogue* catalogue, const std::function<bool(const std::string&)>& chosen)
+      : catalogue_(*catalogue), chosen_(chosen) {}
+
+  void AddPrimitive(const PrimitiveEntry& primitive) {
+    if (primitive.capabilities.broadcasts) {
+      Skip(primitive.name, "it broadcasts, and the invariants are about messages that one receiver gets");
+      return;
+    }
+    for (const Shape& shape : kShapes) {
+      const std::string name = absl::StrCat(primitive.name, "/", shape.senders, "to", shape.receivers);
+      const absl::Status fits = FitsShape(primitive, shape);
+      if (!fits.ok()) {
+        Skip(name, fits.message());
+        continue;
+      }
+      for (const Wait wait : kAllWaits) AddWait(primitive, absl::StrCat(name, "/", WaitName(wait)), shape, wait);
+    }
+  }
+
+ private:
+  // What no wait strategy could mend is said once, for the whole shape.
+  static absl::Status FitsShape(const PrimitiveEntry& primitive, const Shape& shape) {
+    absl::Status status;
+    for (const Wait wait : kAllWaits) {
+      status = CheckGeometry(primitive.name, primitive.capabilities, Smallest(shape, wait));
+      if (status.ok()) break;
+    }
+    return status;
+  }
+
+  static Geometry Smallest(const Shape& shape, Wait wait) {
+    return {.depth_messages = kDepths[0],
+            .max_message_bytes = kMessageBytes[0],
+            .wait = wait,
+            .senders = shape.senders,
+            .receivers = shape.receivers};
+  }
+
+  void Skip(const std::string& name, absl::string_view why) {
+    if (chosen_(name)) catalogue_.skipped.push_back({name, std::string(why)});
+  }
+
+  void AddWait(const PrimitiveEntry& primitive, const std::string& name, const Shape& shape, Wait wait) {
+    Geometry geometry = Smallest(shape, wait);
+    const absl::Status fits = CheckGeometry(primitive.name, primitive.capabilities, geometry);
+    if (!fits.ok()) {
+      Skip(name, fits.message());
+      return;
+    }
+    for (const uint32_t depth : kDepths) {
+      for (const uint32_t bytes : kMessageBytes) {
+        geometry.depth_messages = depth;
+        geometry.max_message_bytes = bytes;
+        AddGeometry(primitive, absl::StrCat(name, "/depth:", depth, "/bytes:", bytes), geometry);
+      }
+    }
+  }
+
+  void AddGeometry(const PrimitiveEntry& primitive, const std::string& name, const Geometry& geometry) {
+    std::vector<Scenario> scenarios;
+    for (const Fault* fault : AllFaults()) {
+      const std::string full_name = absl::StrCat(name, "/", fault->name);
+      if (chosen_(full_name)) scenarios.push_back({full_name, &primitive, geometry, fault});
+    }
+    if (scenarios.empty()) return;
+    const absl::Status fits = primitive.probe(geometry);
+    // Other errors are the system's, not the primitive's, and stop the run when its turn comes.
+    if (absl::IsUnimplemented(fits)) {
+      Skip(name, fits.message());
+    } else {
+      catalogue_.scenarios.insert(catalogue_.scenarios.end(), scenarios.begin(), scenarios.end());
+    }
+  }
+
+  Catalogue& catalogue_;
+  const std::function<bool(const std::string&)>& chosen_;
+};
+
+}  // namespace
+
+Catalogue MakeCatalogue(std::span<const PrimitiveEntry> primitives,
+                        const std::function<bool(const std::string&)>& chosen) {
+  Catalogue catalogue;
+  Builder builder(&catalogue, chosen);
+  for (const PrimitiveEntry& primitive : primitives) builder.AddPrimitive(primitive);
+  return catalogue;
+}
+
+}  // namespace ipcmark::stress

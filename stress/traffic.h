@@ -1,0 +1,133 @@
+#ifndef IPCMARK_STRESS_TRAFFIC_H_
+#define IPCMARK_STRESS_TRAFFIC_H_
+
+// One trial of one primitive, instantiated per primitive: all that stress knows of its type is here. What the processes
+// do is in scripts.h, what the parent does in driver.h.
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "absl/status/statusor.h"
+#include "ipc/channel.h"
+#include "ipc/os/process_group.h"
+#include "stress/driver.h"
+#include "stress/scripts.h"
+
+namespace ipcmark::stress {
+
+template <SendEnd E>
+IoResult SendOnce(E& end, const SenderScript& script) noexcept {
+  const std::span<const std::byte> message = script.message();
+  if constexpr (LoaningSendEnd<E>) {
+    if (script.in_place()) {
+      const LoanResult loan = end.Loan(script.deadline());
+      if (!loan.result.ok()) return loan.result;
+      memcpy(loan.room.data(), message.data(), message.size());
+      return end.Publish(message.size());
+    }
+  }
+  if constexpr (PrioritySendEnd<E>) {
+    return end.Send(message, script.priority(), script.deadline());
+  } else {
+    return end.Send(message, script.deadline());
+  }
+}
+
+template <ReceiveEnd E>
+IoResult ReceiveOnce(E& end, ReceiverScript& script, uint32_t* priority) noexcept {
+  const std::span<std::byte> buffer = script.buffer();
+  if constexpr (LoaningReceiveEnd<E>) {
+    if (script.in_place()) {
+      const ViewResult view = end.View(script.deadline());
+      if (!view.result.ok()) return view.result;
+      if (view.message.size() > buffer.size()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE, view.message.size());
+      memcpy(buffer.data(), view.message.data(), view.message.size());
+      end.Release();
+      return view.result;
+    }
+  }
+  if constexpr (PriorityReceiveEnd<E>) {
+    return end.Receive(buffer, priority, script.deadline());
+  } else {
+    return end.Receive(buffer, script.deadline());
+  }
+}
+
+template <Primitive P>
+absl::Status RunSender(P& object, Board& board, uint32_t index, os::Gate& gate) {
+  SenderScript script(&board, index);
+  absl::StatusOr<SenderOf<P>> end = object.OpenSender();
+  if (!end.ok()) {
+    script.Refused();
+    return end.status();
+  }
+  object.ReleaseEnds();
+  script.Opened();
+  gate.Arrive();
+  while (script.Next()) script.Note(SendOnce(*end, script));
+  return absl::OkStatus();
+}
+
+template <Primitive P>
+absl::Status RunReceiver(P& object, Board& board, uint32_t index, os::Gate& gate) {
+  ReceiverScript script(&board, index);
+  absl::StatusOr<ReceiverOf<P>> end = object.OpenReceiver();
+  if (!end.ok()) {
+    script.Refused();
+    return end.status();
+  }
+  object.ReleaseEnds();
+  script.Opened();
+  gate.Arrive();
+  while (script.Next()) {
+    uint32_t priority = 0;
+    const IoResult result = ReceiveOnce(*end, script, &priority);
+    // A length beyond the buffer is a tear that must not become our own overflow.
+    const size_t bytes = result.ok() ? std::min<size_t>(result.bytes, script.buffer().size()) : 0;
+    script.Note(result, script.buffer().first(bytes), priority);
+  }
+  return absl::OkStatus();
+}
+
+// Runs one trial. Errors: what Create or the first opening of the ends says (kUnimplemented: the primitive cannot carry
+// this geometry), kCancelled. A broken primitive is not an error: it is in the record.
+template <Primitive P>
+absl::StatusOr<Record> RunTrial(const TrialRequest& request) {
+  absl::StatusOr<P> object = P::Create(request.geometry);
+  if (!object.ok()) return object.status();
+  const uint32_t fill_bytes = DrawFillBytes(request);
+  const TrialPlan plan = MakePlan(request, P::kCapabilities, fill_bytes, object->DepthLimit(fill_bytes),
+                                  object->DepthLimit(kSmallestMessageBytes));
+  const auto sender = [&](Board& board, uint32_t index, os::Gate& gate) {
+    return RunSender(*object, board, index, gate);
+  };
+  const auto receiver = [&](Board& board, uint32_t index, os::Gate& gate) {
+    return RunReceiver(*object, board, index, gate);
+  };
+  const auto release = [&] { object->ReleaseEnds(); };
+  return Drive(plan, {.sender = sender, .receiver = receiver, .release = release}, request.cancel);
+}
+
+// Whether P can carry `geometry`: kUnimplemented says why not.
+template <Primitive P>
+absl::Status Probe(const Geometry& geometry) {
+  return P::Create(geometry).status();
+}
+
+// A primitive with its type erased: once per trial, never per message.
+struct PrimitiveEntry {
+  const char* name;
+  Capabilities capabilities;
+  absl::Status (*probe)(const Geometry& geometry);
+  absl::StatusOr<Record> (*run)(const TrialRequest& request);
+};
+
+template <Primitive P>
+PrimitiveEntry MakeEntry(const char* name) {
+  return {name, P::kCapabilities, &Probe<P>, &RunTrial<P>};
+}
+
+}  // namespace ipcmark::stress
+
+#endif  // IPCMARK_STRESS_TRAFFIC_H_
