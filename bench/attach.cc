@@ -43,14 +43,18 @@ absl::StatusOr<int64_t> Round(const Segment& segment, AttachOp op, size_t page_b
   return os::MonotonicNanos() - before;
 }
 
-absl::Status Measure(const Segment& segment, const AttachSpec& spec, os::Gate& gate, SliceShared& shared) {
-  gate.Arrive();
+// OK when `expected` attachments exist, no more and no fewer: else the numbers would be another row's.
+absl::Status CheckAttached(const Segment& segment, int expected) {
   absl::StatusOr<sysv_shm::SegmentInfo> info = segment.Stat();
   if (!info.ok()) return info.status();
-  if (info->attached != static_cast<uint64_t>(spec.attached)) {
-    return absl::InternalError(
-        absl::StrFormat("the segment has %d attachments, expected %d", info->attached, spec.attached));
-  }
+  if (info->attached == static_cast<uint64_t>(expected)) return absl::OkStatus();
+  return absl::InternalError(absl::StrFormat("the segment has %d attachments, expected %d", info->attached, expected));
+}
+
+absl::Status Measure(const Segment& segment, const AttachSpec& spec, os::Gate& gate, SliceShared& shared) {
+  gate.Arrive();
+  absl::Status exact = CheckAttached(segment, spec.attached);
+  if (!exact.ok()) return exact;
   const auto page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const uint64_t warmup = 4 + std::min<uint64_t>(spec.rounds / 10, 1000);
   const uint64_t rounds_apart = spec.rounds / kMaxSamples + 1;
@@ -69,7 +73,7 @@ absl::Status Measure(const Segment& segment, const AttachSpec& spec, os::Gate& g
   shared.samples = samples;
   shared.start_nanos = 0;
   shared.end_nanos = total_nanos;
-  return absl::OkStatus();
+  return CheckAttached(segment, spec.attached);  // nobody has left meanwhile
 }
 
 }  // namespace

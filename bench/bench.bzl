@@ -1,5 +1,6 @@
 """A benchmark binary for a list of primitives."""
 
+load("@rules_cc//cc:defs.bzl", "cc_binary")
 load("//ipc:primitives.bzl", "primitive_header", "primitive_label", "primitive_name")
 
 def bench_binary(name, primitives, **kwargs):
@@ -26,7 +27,7 @@ def bench_binary(name, primitives, **kwargs):
         outs = [name + "_primitives.cc"],
         cmd = "printf '%s\\n' " + " ".join(["\"%s\"" % line for line in lines]) + " > $@",
     )
-    native.cc_binary(
+    cc_binary(
         name = name,
         srcs = [name + "_primitives.cc"],
         deps = ["//bench:main"] + [primitive_label(p) for p in primitives],

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -48,6 +49,40 @@ absl::Status ParseCpus(const std::string& value, Options& options) {
   options.sender_cpu = (*cpus)[0];
   options.receiver_cpu = (*cpus)[1];
   return absl::OkStatus();
+}
+
+// As Google Benchmark understands a value of a flag that is on or off.
+bool IsOn(const std::string& value) {
+  const std::string lower = absl::AsciiStrToLower(value);
+  return lower != "0" && lower != "f" && lower != "false" && lower != "n" && lower != "no" && lower != "off";
+}
+
+// A flag of Google Benchmark that we carry out ourselves, or whose bad values it answers with its usage and status 0
+// (formats, nothing at all) or an abort (repetitions); false when it is only to be passed on.
+absl::StatusOr<bool> ParseTheirs(const std::string& argument, Flags& flags) {
+  std::string value;
+  if (HasValue(argument, "benchmark_out", &flags.out)) return true;
+  if (argument.back() == '=' && argument != "--benchmark_filter=") {
+    return absl::InvalidArgumentError(absl::StrCat(argument, ": it needs a value"));
+  }
+  for (const auto& [name, format] :
+       {std::pair("benchmark_format", &flags.format), std::pair("benchmark_out_format", &flags.out_format)}) {
+    if (!HasValue(argument, name, &value)) continue;
+    if (value != "json" && value != "csv" && value != "console") {
+      return absl::InvalidArgumentError(absl::StrCat("--", name, "=", value, ": choose json, csv or console"));
+    }
+    *format = value;
+    return format == &flags.out_format;
+  }
+  if (HasValue(argument, "benchmark_repetitions", &value)) {
+    int repetitions = 0;
+    if (!absl::SimpleAtoi(value, &repetitions) || repetitions < 1) {
+      return absl::InvalidArgumentError(absl::StrCat("--benchmark_repetitions=", value, ": give a number from 1"));
+    }
+  }
+  if (argument == "--benchmark_list_tests") flags.list_only = true;
+  if (HasValue(argument, "benchmark_list_tests", &value)) flags.list_only = IsOn(value);
+  return false;
 }
 
 // One argument that is ours; false when it is not.
@@ -98,10 +133,9 @@ absl::StatusOr<Flags> ParseFlags(const std::vector<std::string>& arguments) {
     if (argument.rfind("--benchmark_", 0) != 0 && argument.rfind("--v=", 0) != 0) {
       return absl::InvalidArgumentError(absl::StrCat("unknown argument ", argument, "; see --help"));
     }
-    HasValue(argument, "benchmark_out", &flags.out);
-    HasValue(argument, "benchmark_format", &flags.format);
-    if (argument == "--benchmark_list_tests" || argument == "--benchmark_list_tests=true") flags.list_only = true;
-    flags.passed.push_back(argument);
+    absl::StatusOr<bool> done = ParseTheirs(argument, flags);
+    if (!done.ok()) return done.status();
+    if (!*done) flags.passed.push_back(argument);
   }
   return flags;
 }
@@ -123,7 +157,8 @@ usage: ./bazelw run //bench -- [flags]
   --unpinned          let the scheduler place the processes
   --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,
                       --benchmark_min_time=SECONDS, --benchmark_list_tests, --benchmark_format=json|csv|console,
-                      --benchmark_out=FILE (default: a new file under results/runs)
+                      --benchmark_out=FILE (default: a new file under results/runs),
+                      --benchmark_out_format=json|csv|console
 
 examples
   ./bazelw run //bench -- --suite=smoke

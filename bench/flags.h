@@ -17,7 +17,8 @@ struct Flags {
   bool list_only = false;           // --benchmark_list_tests
   std::string format;               // --benchmark_format, empty: our table
   std::string out;                  // --benchmark_out, empty: a new file under results/runs
-  std::vector<std::string> passed;  // everything that begins with --benchmark_ or --v=
+  std::string out_format = "json";  // --benchmark_out_format
+  std::vector<std::string> passed;  // every other one that begins with --benchmark_ or --v=, and --benchmark_format
 };
 
 // `arguments`: without the program's name. kInvalidArgument with one sentence for what is not understood.

@@ -10,11 +10,12 @@
 namespace ipcmark::bench {
 namespace {
 
-// Three significant digits of a value below 1,000.
+// Three significant digits; of what no unit makes smaller, whole numbers while they are short.
 std::string ThreeDigits(double value) {
-  if (value < 9.995) return absl::StrFormat("%.2f", value);
-  if (value < 99.95) return absl::StrFormat("%.1f", value);
-  return absl::StrFormat("%.0f", value);
+  const double size = std::abs(value);
+  if (size < 9.995) return absl::StrFormat("%.2f", value);
+  if (size < 99.95) return absl::StrFormat("%.1f", value);
+  return size < 9999.5 ? absl::StrFormat("%.0f", value) : absl::StrFormat("%.0e", value);
 }
 
 // `value` in the largest of the units (each a thousand of the one before) that leaves at least 1 before the point.
@@ -29,9 +30,7 @@ std::string Scaled(double value, const char* const (&units)[N]) {
   return absl::StrCat(ThreeDigits(value), " ", units[unit]);
 }
 
-int Columns(const std::string& text) {
-  return static_cast<int>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
+bool StartsColumn(char c) { return (c & 0xc0) != 0x80; }
 
 }  // namespace
 
@@ -54,6 +53,15 @@ std::string FormatBytes(uint64_t bytes) {
 }
 
 std::string FormatCount(double count) { return std::isfinite(count) ? ThreeDigits(count) : "-"; }
+
+int Columns(const std::string& text) { return static_cast<int>(std::count_if(text.begin(), text.end(), StartsColumn)); }
+
+std::string Cut(const std::string& text, int width) {
+  if (Columns(text) <= width) return text;
+  size_t end = 0;
+  for (int column = 0; column < width && end < text.size(); ++end) column += StartsColumn(text[end]) ? 1 : 0;
+  return text.substr(0, end - 1) + "…";
+}
 
 std::string PadLeft(const std::string& text, int width) {
   return std::string(std::max(0, width - Columns(text)), ' ') + text;

@@ -1,7 +1,8 @@
 #ifndef IPCMARK_BENCH_FORMAT_H_
 #define IPCMARK_BENCH_FORMAT_H_
 
-// Quantities as people read them: three significant digits and a unit, at most eight columns wide.
+// Quantities as people read them: three significant digits and a unit. At most nine columns for all that a clock can
+// measure, except sizes, which are exact.
 
 #include <cstdint>
 #include <string>
@@ -14,7 +15,13 @@ std::string FormatBytes(uint64_t bytes);               // "64 B", "4 KiB", "1 Mi
 std::string FormatBandwidth(double bytes_per_second);  // "44.1 GB/s": powers of 1000, as memory is rated
 std::string FormatCount(double count);                 // "0.02", "1.97", "250": switches per message
 
-// Pads to `width` columns; a UTF-8 sequence is one column.
+// Columns on a terminal: a UTF-8 sequence is one.
+int Columns(const std::string& text);
+
+// At most `width` columns (1 or more) of `text`; "…" at the end says that there was more.
+std::string Cut(const std::string& text, int width);
+
+// Pads to `width` columns.
 std::string PadLeft(const std::string& text, int width);
 std::string PadRight(const std::string& text, int width);
 

@@ -2,23 +2,20 @@
 
 #include <benchmark/benchmark.h>
 #include <signal.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
-#include <memory>
+#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "bench/cases.h"
 #include "bench/environment.h"
 #include "bench/flags.h"
 #include "bench/report.h"
+#include "bench/result_file.h"
 #include "bench/runner.h"
 #include "ipc/os/error.h"
 
@@ -37,70 +34,35 @@ int Refuse(const absl::Status& status) {
   return kExitUsage;
 }
 
-// "results/runs/2026-11-23T13-40-12-smoke.json" in the workspace, or in the current directory outside of bazel run.
-std::filesystem::path DefaultOut(const std::string& suite) {
-  const char* workspace = getenv("BUILD_WORKSPACE_DIRECTORY");
-  const std::filesystem::path base = workspace != nullptr ? workspace : std::filesystem::current_path();
-  const time_t now = time(nullptr);
-  tm utc;
-  gmtime_r(&now, &utc);
-  char stamp[32];
-  strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H-%M-%S", &utc);
-  return base / "results" / "runs" / absl::StrCat(stamp, "-", suite, ".json");
-}
-
-// The newest other run of the same suite beside `path`; `path` itself when there is none.
-std::filesystem::path PreviousRun(const std::filesystem::path& path, const std::string& suite) {
-  std::filesystem::path newest;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(path.parent_path(), error)) {
-    const std::string name = entry.path().filename();
-    const std::string ending = absl::StrCat("-", suite, ".json");
-    const bool same_suite =
-        name.size() > ending.size() && name.compare(name.size() - ending.size(), ending.size(), ending) == 0;
-    if (same_suite && entry.path() != path && entry.path() > newest) newest = entry.path();
-  }
-  return newest.empty() ? path : newest;
-}
-
-// So that an hour of measuring is not lost to a folder that cannot be written.
-absl::Status CheckWritable(const std::filesystem::path& path) {
-  std::error_code error;
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
-  const bool existed = std::filesystem::exists(path);
-  const bool writable = std::ofstream(path, std::ios::app).is_open();
-  const int err = errno;
-  if (!existed && writable) unlink(path.c_str());
-  if (writable) return absl::OkStatus();
-  return os::SyscallError(absl::StrCat("open ", path.string()), err, "name a writable file in --benchmark_out");
-}
-
 // Google Benchmark's flags: the suite's choices first, so that the user's win.
 absl::Status InitialiseBenchmark(const Flags& flags, const SuiteTiming& timing) {
   static std::vector<std::string> arguments;
   arguments = {"bench", absl::StrCat("--benchmark_min_time=", timing.min_seconds),
-               absl::StrCat("--benchmark_repetitions=", timing.repetitions)};
+               absl::StrCat("--benchmark_repetitions=", timing.repetitions),
+               // Without a file it takes no file reporter, which is our Collector; WriteRows writes the real one.
+               "--benchmark_out=/dev/null"};
   arguments.insert(arguments.end(), flags.passed.begin(), flags.passed.end());
   static std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   int argc = static_cast<int>(argv.size()) - 1;
+  // What it says about a bad value goes into our one sentence.
+  std::ostringstream said;
+  std::streambuf* const before = std::cerr.rdbuf(said.rdbuf());
   benchmark::Initialize(&argc, argv.data());
+  std::cerr.rdbuf(before);
   if (argc <= 1) return absl::OkStatus();
+  const std::string why = said.str().substr(0, said.str().find('\n'));
   return absl::InvalidArgumentError(
-      absl::StrCat(argv[1], ": Google Benchmark has no such flag or not with that value; see its user guide"));
+      absl::StrCat(argv[1], ": ", why.empty() ? "Google Benchmark has no such flag; see its user guide" : why));
 }
 
-absl::StatusOr<std::unique_ptr<benchmark::BenchmarkReporter>> DisplayFor(const std::string& format) {
+// What --benchmark_format asks for, made of their own flags (--benchmark_color, ...); null for our table.
+benchmark::BenchmarkReporter* DisplayFor(const std::string& format) {
+  static CsvReporter csv;
   if (format.empty()) return nullptr;
-  if (format == "json") return std::make_unique<benchmark::JSONReporter>();
-  if (format == "console") return std::make_unique<benchmark::ConsoleReporter>();
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // deprecated for new uses; the flag still has it
-  if (format == "csv") return std::make_unique<benchmark::CSVReporter>();
-#pragma GCC diagnostic pop
-  return absl::InvalidArgumentError(
-      absl::StrCat("--benchmark_format=", format, ": choose json, csv or console, or leave it out for the table"));
+  return format == "csv" ? &csv : benchmark::CreateDefaultDisplayReporter();
 }
 
 bool AnyFailed(const Collector& collector) {
@@ -112,9 +74,11 @@ bool AnyFailed(const Collector& collector) {
   return false;
 }
 
-int Run(const Flags& flags, const CaseList& list, int rows, benchmark::BenchmarkReporter* display) {
-  const std::filesystem::path out =
-      flags.out.empty() ? DefaultOut(flags.options.suite) : std::filesystem::path(flags.out);
+int Run(const Flags& flags, const CaseList& list, int rows) {
+  const std::string& suite = flags.options.suite;
+  const std::filesystem::path out = flags.out.empty() ? DefaultOut(suite) : std::filesystem::path(flags.out);
+  std::error_code error;
+  if (flags.out.empty()) std::filesystem::create_directories(out.parent_path(), error);
   absl::Status writable = CheckWritable(out);
   if (!writable.ok()) return Refuse(writable);
   for (const auto& [key, value] : Environment(flags.options, list.skipped)) benchmark::AddCustomContext(key, value);
@@ -126,24 +90,21 @@ int Run(const Flags& flags, const CaseList& list, int rows, benchmark::Benchmark
 
   Progress progress(rows);
   RegisterCases(list.cases, &interrupted, &progress);
-  Collector collector(&progress, display);
-  CorrectedJsonReporter corrected;
-  if (flags.out.empty()) {
-    benchmark::RunSpecifiedBenchmarks(&collector);
-  } else {
-    benchmark::RunSpecifiedBenchmarks(&collector, &corrected);
-  }
+  benchmark::BenchmarkReporter* shown = DisplayFor(flags.format);
+  Display display(&progress, shown);
+  Collector collector(&progress);
+  benchmark::RunSpecifiedBenchmarks(&display, &collector);
   progress.Clear();
-  if (display == nullptr) std::cout << Table(list.cases, list.skipped, collector.reports());
-  if (flags.out.empty()) {
-    absl::Status written = WriteJson(out, collector.reports());
-    if (!written.ok()) return Refuse(written);
-  }
-  std::ostream& notes = display == nullptr ? std::cout : std::cerr;
+  if (shown == nullptr) std::cout << Table(list.cases, list.skipped, collector.reports());
+  absl::Status written = WriteRows(out, flags.out_format, collector.reports());
+  if (!written.ok()) return Refuse(written);
+  std::ostream& notes = shown == nullptr ? std::cout : std::cerr;
   if (interrupted) notes << "\ninterrupted: the rows above are all there is\n";
-  const std::filesystem::path shown = std::filesystem::proximate(out);
-  const std::filesystem::path base = std::filesystem::proximate(PreviousRun(out, flags.options.suite));
-  notes << "\nopen it with: ./bazelw run //results:compare -- " << base.string() << " " << shown.string() << "\n";
+  if (flags.out_format == "json" && std::filesystem::is_regular_file(out, error)) {
+    notes << "\nopen it with: ./bazelw run //results:compare -- "
+          << std::filesystem::proximate(PreviousRun(out, suite)).string() << " "
+          << std::filesystem::proximate(out).string() << "\n";
+  }
   if (interrupted) return kExitInterrupted;
   return AnyFailed(collector) ? kExitFailed : kExitOk;
 }
@@ -160,8 +121,6 @@ int Main(int argc, char** argv) {
   }
   absl::StatusOr<SuiteTiming> timing = TimingOf(flags->options.suite);
   if (!timing.ok()) return Refuse(timing.status());
-  absl::StatusOr<std::unique_ptr<benchmark::BenchmarkReporter>> display = DisplayFor(flags->format);
-  if (!display.ok()) return Refuse(display.status());
   absl::StatusOr<CaseList> list = BuildCases(flags->options);
   if (!list.ok()) return Refuse(list.status());
   absl::Status initialised = InitialiseBenchmark(*flags, *timing);
@@ -179,7 +138,7 @@ int Main(int argc, char** argv) {
     benchmark::RunSpecifiedBenchmarks();
     return kExitOk;
   }
-  return Run(*flags, *list, *rows, display->get());
+  return Run(*flags, *list, *rows);
 }
 
 }  // namespace

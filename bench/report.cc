@@ -1,18 +1,11 @@
 #include "bench/report.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
-#include <fstream>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "bench/format.h"
-#include "ipc/os/error.h"
 
 namespace ipcmark::bench {
 namespace {
@@ -24,11 +17,12 @@ double CounterOr(const Run& run, const std::string& name, double otherwise) {
   return found == run.counters.end() ? otherwise : found->second.value;
 }
 
-// The median over the repetitions that have the counter; NaN when none has.
-double MedianOf(const std::vector<const Run*>& runs, const std::string& name) {
+// The median over the repetitions that have a number; NaN when none has.
+template <typename ValueOf>
+double MedianOver(const std::vector<const Run*>& runs, const ValueOf& value_of) {
   std::vector<double> values;
   for (const Run* run : runs) {
-    const double value = CounterOr(*run, name, NAN);
+    const double value = value_of(*run);
     if (std::isfinite(value)) values.push_back(value);
   }
   if (values.empty()) return NAN;
@@ -37,19 +31,33 @@ double MedianOf(const std::vector<const Run*>& runs, const std::string& name) {
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
+double MedianOf(const std::vector<const Run*>& runs, const std::string& name) {
+  return MedianOver(runs, [&](const Run& run) { return CounterOr(run, name, NAN); });
+}
+
+constexpr int kLabelColumns = 36;
+
+// Who, how and how large; where that is too long for its columns, the end of the variant gives way.
+std::string Label(const Case& one) {
+  const std::string label = absl::StrCat("  ", PadRight(one.subject, 10), " ", one.variant);
+  const int size_columns = std::max(7, Columns(one.size) + 1);
+  return absl::StrCat(PadRight(Cut(label, kLabelColumns - size_columns), kLabelColumns - size_columns),
+                      PadLeft(one.size, size_columns));
+}
+
 std::string Row(const Case& one, const std::vector<const Run*>& runs) {
   const bool attach = one.attached > 0;
   const auto nanos = [&](const char* name) { return PadLeft(FormatNanos(MedianOf(runs, name)), 9); };
-  const double cpu = MedianOf(runs, kSenderCpu) + (attach ? 0 : MedianOf(runs, kReceiverCpu));
+  const double cpu_seconds = MedianOver(runs, [](const Run& run) {
+    return run.cpu_accumulated_time / static_cast<double>(std::max<benchmark::IterationCount>(1, run.iterations));
+  });
   const double switches = MedianOf(runs, kSenderSwitches) + (attach ? 0 : MedianOf(runs, kReceiverSwitches));
-  std::string row =
-      absl::StrCat("  ", PadRight(one.subject, 11), PadRight(one.variant, 16), PadLeft(one.size, 7), nanos(kP50),
-                   nanos(kP99), nanos(kP999), PadLeft(FormatRate(MedianOf(runs, "items_per_second")), 9));
-  if (attach) {
-    return absl::StrCat(row, PadLeft("", 10), PadLeft(FormatNanos(cpu), 9));
-  }
-  return absl::StrCat(row, PadLeft(FormatBandwidth(MedianOf(runs, "bytes_per_second")), 10),
-                      PadLeft(FormatNanos(cpu), 9), PadLeft(FormatCount(switches), 6));
+  const std::string cpu = PadLeft(FormatNanos(cpu_seconds * 1e9), 9);
+  const std::string row = absl::StrCat(Label(one), nanos(kP50), nanos(kP99), nanos(kP999),
+                                       PadLeft(FormatRate(MedianOf(runs, "items_per_second")), 9));
+  if (attach) return absl::StrCat(row, PadLeft("", 10), cpu);
+  return absl::StrCat(row, PadLeft(FormatBandwidth(MedianOf(runs, "bytes_per_second")), 10), cpu,
+                      PadLeft(FormatCount(switches), 7));
 }
 
 std::string Heading(const Case& one) {
@@ -57,9 +65,9 @@ std::string Heading(const Case& one) {
   const std::string title = one.scenario + (attach                        ? " (per call; xN: processes attached)"
                                             : one.scenario == "RoundTrip" ? " (per round trip)"
                                                                           : " (per message, timed by the receiver)");
-  return absl::StrCat("\n", title, "\n", PadRight("", 36), PadLeft("p50", 9), PadLeft("p99", 9), PadLeft("p99.9", 9),
-                      PadLeft("rate", 9), PadLeft(attach ? "" : "payload", 10), PadLeft("CPU", 9),
-                      PadLeft(attach ? "" : "sw", 6), "\n");
+  return absl::StrCat("\n", title, "\n", PadRight("", kLabelColumns), PadLeft("p50", 9), PadLeft("p99", 9),
+                      PadLeft("p99.9", 9), PadLeft("rate", 9), PadLeft(attach ? "" : "payload", 10), PadLeft("CPU", 9),
+                      attach ? "" : PadLeft("sw", 7), "\n");
 }
 
 // The reasons, each once, with the first name that it applies to and how many more.
@@ -81,39 +89,40 @@ std::string SkippedLines(const std::vector<SkippedCase>& skipped) {
 
 void CorrectCpuTime(std::vector<Run>& runs) {
   for (Run& run : runs) {
-    const double nanos = CounterOr(run, kSenderCpu, NAN) + CounterOr(run, kReceiverCpu, 0);
-    if (!std::isfinite(nanos)) continue;
-    // Of an aggregate that is a share (cv), the counter is the share already.
+    const auto counter = run.counters.find(kAllCpu);
+    if (counter == run.counters.end()) continue;
+    const double value = counter->second.value;
+    // Reporters divide a time by the iterations; an aggregate that is a share (cv) they show as it is.
     const bool is_time = run.aggregate_unit == benchmark::kTime;
-    run.cpu_accumulated_time =
-        is_time ? nanos * 1e-9 * static_cast<double>(run.iterations) : CounterOr(run, kSenderCpu, NAN);
+    run.cpu_accumulated_time = is_time ? value * 1e-9 * static_cast<double>(run.iterations) : value;
+    run.counters.erase(counter);
   }
 }
 
-bool Collector::ReportContext(const Context& context) {
-  if (display_ != nullptr) display_->SetOutputStream(&GetOutputStream());
-  return display_ == nullptr || display_->ReportContext(context);
+bool IsInterrupted(const std::vector<Run>& report) {
+  return std::any_of(report.begin(), report.end(),
+                     [](const Run& run) { return run.error_occurred && run.error_message == kInterrupted; });
+}
+
+bool Display::ReportContext(const Context& context) { return shown_ == nullptr || shown_->ReportContext(context); }
+
+void Display::ReportRuns(const std::vector<Run>& report) {
+  if (shown_ == nullptr || IsInterrupted(report)) return;
+  std::vector<Run> corrected = report;
+  CorrectCpuTime(corrected);
+  progress_->Clear();
+  shown_->ReportRuns(corrected);
+}
+
+void Display::Finalize() {
+  if (shown_ != nullptr) shown_->Finalize();
 }
 
 void Collector::ReportRuns(const std::vector<Run>& report) {
-  std::vector<Run> corrected = report;
-  CorrectCpuTime(corrected);
   progress_->Done();
-  if (display_ != nullptr) {
-    progress_->Clear();
-    display_->ReportRuns(corrected);
-  }
-  reports_.push_back(std::move(corrected));
-}
-
-void Collector::Finalize() {
-  if (display_ != nullptr) display_->Finalize();
-}
-
-void CorrectedJsonReporter::ReportRuns(const std::vector<Run>& report) {
-  std::vector<Run> corrected = report;
-  CorrectCpuTime(corrected);
-  JSONReporter::ReportRuns(corrected);
+  if (IsInterrupted(report)) return;
+  reports_.push_back(report);
+  CorrectCpuTime(reports_.back());
 }
 
 std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>& skipped,
@@ -123,16 +132,20 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
   std::string scenario;
   for (const Case& one : cases) {
     std::vector<const Run*> runs;
+    std::vector<const Run*> medians;  // all there is with --benchmark_report_aggregates_only
     for (const std::vector<Run>& report : reports) {
       for (const Run& run : report) {
-        if (run.run_type != Run::RT_Iteration || run.run_name.function_name != one.name) continue;
+        if (run.run_name.function_name != one.name) continue;
         if (run.error_occurred) {
           absl::StrAppend(&failed, "  ", one.name, ": ", run.error_message, "\n");
-        } else {
+        } else if (run.run_type == Run::RT_Iteration) {
           runs.push_back(&run);
+        } else if (run.aggregate_name == "median") {
+          medians.push_back(&run);
         }
       }
     }
+    if (runs.empty()) runs = medians;
     if (runs.empty()) continue;
     if (one.scenario != scenario) absl::StrAppend(&table, Heading(one));
     scenario = one.scenario;
@@ -140,37 +153,6 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
   }
   if (!failed.empty()) absl::StrAppend(&table, "\nFAILED\n", failed);
   return table + SkippedLines(skipped);
-}
-
-absl::Status WriteJson(const std::string& path, const std::vector<std::vector<Run>>& reports) {
-  std::ostringstream text;
-  benchmark::JSONReporter reporter;
-  reporter.SetOutputStream(&text);
-  reporter.SetErrorStream(&text);
-  reporter.ReportContext(benchmark::BenchmarkReporter::Context());
-  for (const std::vector<Run>& report : reports) {
-    const bool interrupted =
-        std::any_of(report.begin(), report.end(), [](const Run& run) { return run.error_message == "interrupted"; });
-    if (!interrupted && !report.empty()) reporter.ReportRuns(report);
-  }
-  reporter.Finalize();
-  const std::string aside = absl::StrFormat("%s.%d.tmp", path, getpid());
-  {
-    std::ofstream file(aside);
-    file << text.str();
-    file.close();
-    if (!file) {
-      const int err = errno;
-      unlink(aside.c_str());
-      return os::SyscallError(absl::StrCat("write ", path), err, "free space or name another file in --benchmark_out");
-    }
-  }
-  if (rename(aside.c_str(), path.c_str()) != 0) {
-    const int err = errno;
-    unlink(aside.c_str());
-    return os::SyscallError(absl::StrCat("rename ", aside, " to ", path), err);
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace ipcmark::bench

@@ -1,3 +1,7 @@
+#ifdef __SANITIZE_ADDRESS__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // false alarms in <regex>, GCC bug 105562
+#endif
+
 #include "bench/runner.h"
 
 #include <unistd.h>
@@ -40,6 +44,7 @@ void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCoun
   counters[kSenderCpu] = static_cast<double>(result.sender.cpu_nanos) / messages;
   counters[kSenderSwitches] = static_cast<double>(result.sender.voluntary_switches) / messages;
   counters["sender_involuntary_switches"] = static_cast<double>(result.sender.involuntary_switches) / messages;
+  counters[kAllCpu] = static_cast<double>(result.sender.cpu_nanos + result.receiver.cpu_nanos) / messages;
   counters["pinned_sender_cpu"] = one.sender_cpu;
   counters["items_per_second"] = messages / seconds;
   if (one.attached > 0) {
@@ -61,10 +66,11 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
   // One batch is the whole run, so that the slice alone decides what happens inside.
   while (state.KeepRunningBatch(messages)) {
     absl::StatusOr<SliceResult> result = cancel->load()
-                                             ? absl::StatusOr<SliceResult>(absl::CancelledError("interrupted"))
+                                             ? absl::StatusOr<SliceResult>(absl::CancelledError(kInterrupted))
                                              : one.run(static_cast<uint64_t>(messages), cancel);
     if (!result.ok()) {
-      state.SkipWithError(std::string(result.status().message()).c_str());
+      const bool cancelled = absl::IsCancelled(result.status());
+      state.SkipWithError(cancelled ? kInterrupted : std::string(result.status().message()).c_str());
       return;
     }
     state.SetIterationTime(static_cast<double>(result->nanos) / os::kNanosPerSecond);

@@ -25,6 +25,13 @@ inline constexpr char kReceiverCpu[] = "receiver_cpu_ns";
 inline constexpr char kSenderSwitches[] = "sender_voluntary_switches";
 inline constexpr char kReceiverSwitches[] = "receiver_voluntary_switches";
 
+// CPU time per message of all processes, in ns: a counter only until CorrectCpuTime makes it cpu_time, so that Google
+// Benchmark aggregates the sum (a median or a deviation of a sum is not the sum of theirs).
+inline constexpr char kAllCpu[] = "all_cpu_ns";
+
+// The error message of a run that was cut off.
+inline constexpr char kInterrupted[] = "interrupted";
+
 // Progress on a terminal: one line that is written over, on stderr; nothing at all where stderr is no terminal.
 class Progress {
  public:

@@ -16,17 +16,29 @@ namespace ipcmark::bench {
 struct PrimitiveEntry {
   const char* name;
   Capabilities capabilities;
-  // Makes and drops one object: OK, or why the primitive cannot (kUnimplemented) or the system does not carry it.
-  absl::Status (*probe)(const Geometry&);
+  // Makes so many objects at once and drops them: OK, or why the primitive cannot (kUnimplemented) or the system does
+  // not carry them.
+  absl::Status (*probe)(const Geometry&, int objects);
   absl::StatusOr<SliceResult> (*round_trip)(const SliceSpec&);
   absl::StatusOr<SliceResult> (*throughput)(const SliceSpec&);
 };
 
 template <Primitive P>
+absl::Status Probe(const Geometry& geometry, int objects) {
+  std::vector<P> made;
+  for (int n = 0; n < objects; ++n) {
+    absl::StatusOr<P> object = P::Create(geometry);
+    if (!object.ok()) return object.status();
+    made.push_back(*std::move(object));
+  }
+  return absl::OkStatus();
+}
+
+template <Primitive P>
 PrimitiveEntry MakePrimitiveEntry(const char* name) {
   return {.name = name,
           .capabilities = P::kCapabilities,
-          .probe = [](const Geometry& geometry) { return P::Create(geometry).status(); },
+          .probe = &Probe<P>,
           .round_trip = &RoundTrip<P>,
           .throughput = &Throughput<P>};
 }

@@ -54,6 +54,7 @@ bool Core::IsValid(const void* mapping, uint64_t mapped_bytes) {
   const auto* header = static_cast<const QueueHeader*>(mapping);
   return mapped_bytes >= sizeof(QueueHeader) && header->magic == kQueueMagic && header->version == kQueueVersion &&
          header->depth_messages > 0 && header->depth_messages < kNoSlot &&
+         header->max_message_bytes <= kMaxMessageBytes &&
          header->payload_bytes == PayloadBytes(header->max_message_bytes) &&
          header->total_bytes == QueueBytes(header->depth_messages, header->max_message_bytes) &&
          header->total_bytes <= mapped_bytes;
@@ -61,7 +62,11 @@ bool Core::IsValid(const void* mapping, uint64_t mapped_bytes) {
 
 uint32_t Core::Prepare(std::span<const std::byte> message, uint32_t priority, bool* damaged) noexcept {
   const uint32_t index = header_->free_head;
-  if (index == kNoSlot) return kNoSlot;
+  if (index == kNoSlot) {
+    // Nobody would ever wake a sender that took a lost free list for a full queue.
+    if (header_->count.load(std::memory_order_relaxed) != depth_) *damaged = true;
+    return kNoSlot;
+  }
   if (index >= depth_ || slots_[index].state.load(std::memory_order_relaxed) != kFree) {
     *damaged = true;
     return kNoSlot;
@@ -101,7 +106,10 @@ void Core::Link(uint32_t index) noexcept {
 
 uint32_t Core::Highest(bool* damaged) const noexcept {
   const PriorityMap& map = header_->priorities;
-  if (map.top == 0) return kNoSlot;
+  if (map.top == 0) {
+    if (header_->count.load(std::memory_order_relaxed) != 0) *damaged = true;
+    return kNoSlot;
+  }
   // Each mask keeps a damaged word from leading outside its table.
   const unsigned middle = static_cast<unsigned>(HighestBit(map.top)) & 7U;
   const unsigned used = map.middle[middle] == 0 ? 0 : middle * 64 + HighestBit(map.middle[middle]);

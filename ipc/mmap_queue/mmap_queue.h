@@ -65,7 +65,7 @@ class Channel {
   static constexpr Capabilities kCapabilities = {
       .max_senders = kUnlimited,
       .max_receivers = kUnlimited,
-      .max_message_bytes = uint64_t{1} << 30,
+      .max_message_bytes = kMaxMessageBytes,
       .keeps_boundaries = true,
       .has_priorities = true,
       .survives_sigkill = true,

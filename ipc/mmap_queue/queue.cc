@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
@@ -33,16 +34,24 @@ void Wake(Condition& condition) noexcept {
   condition.awaited.store(0, std::memory_order_relaxed);
 }
 
-// pthread_mutex_clocklock for at most kLookNanos.
-int LockForASlice(pthread_mutex_t* lock) noexcept {
+// The shortest wait for the lock. Its owners hold it for a copy: a call with a deadline that has passed already must
+// not fail because it met one of them.
+constexpr int64_t kLockNanos = 1'000'000;
+
+// pthread_mutex_clocklock for at most kLookNanos and not beyond `deadline` (kLockNanos at least).
+int LockForASlice(pthread_mutex_t* lock, Deadline deadline) noexcept {
+  const int64_t now = os::MonotonicNanos();
+  const int64_t until_nanos = deadline.immediate()
+                                  ? now + kLookNanos
+                                  : std::clamp(deadline.monotonic_nanos, now + kLockNanos, now + kLookNanos);
 #ifdef __SANITIZE_THREAD__
   // GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock and would take the unlock for a bug.
   timespec until;
   clock_gettime(CLOCK_REALTIME, &until);
-  until = os::ToTimespec(until.tv_sec * os::kNanosPerSecond + until.tv_nsec + kLookNanos);
+  until = os::ToTimespec(until.tv_sec * os::kNanosPerSecond + until.tv_nsec + until_nanos - now);
   return pthread_mutex_timedlock(lock, &until);
 #else
-  const timespec until = os::ToTimespec(os::MonotonicNanos() + kLookNanos);
+  const timespec until = os::ToTimespec(until_nanos);
   return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until);
 #endif
 }
@@ -55,7 +64,7 @@ IoResult End::Lock(Deadline deadline) noexcept {
   while (err == EBUSY || err == ETIMEDOUT) {
     // In slices: when a *waiter* of a robust mutex is killed, plain pthread_mutex_lock can leave the others asleep on a
     // free lock (138 of 20,000 kills). An immediate call waits too: the lock is held for a copy, not for a message.
-    err = LockForASlice(lock);
+    err = LockForASlice(lock, deadline);
     if (err == ETIMEDOUT && !deadline.immediate() && os::HasPassed(deadline)) return IoResult::Of(Outcome::kDeadline);
   }
   if (err == EOWNERDEAD) {

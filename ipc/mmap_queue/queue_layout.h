@@ -27,6 +27,8 @@ inline constexpr uint64_t kQueueMagic = 0x6575657571637069;  // "ipcqueue" in me
 inline constexpr uint32_t kQueueVersion = 1;
 inline constexpr uint32_t kPriorityLevels = 32768;  // POSIX: MQ_PRIO_MAX on Linux
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
+// Keeps every product of sizes below 2^64, whatever a damaged header says.
+inline constexpr uint32_t kMaxMessageBytes = uint32_t{1} << 30;
 
 // A condition variable for processes that may die at any instruction. pthread_cond_t cannot be one: with glibc 2.36 a
 // killed waiter leaves a reference behind that lets a later pthread_cond_signal hang for ever. This one holds nothing
@@ -56,6 +58,7 @@ struct PriorityMap {
 };
 static_assert(sizeof(PriorityMap::used) * 8 == kPriorityLevels);
 
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): each part has its cache line
 struct QueueHeader {
   uint64_t magic;
   uint32_t version;
@@ -86,7 +89,7 @@ constexpr uint64_t ScratchOffset(uint64_t depth) { return SlotsOffset() + depth 
 constexpr uint64_t PayloadsOffset(uint64_t depth) {
   return RoundUp(ScratchOffset(depth) + depth * sizeof(uint32_t), os::kCacheLineBytes);
 }
-// Cannot overflow: depth is below 2^32 and a payload at most 2^30 bytes.
+// Cannot overflow up to kMaxMessageBytes: depth is below 2^32.
 constexpr uint64_t QueueBytes(uint64_t depth, uint32_t max_message_bytes) {
   return PayloadsOffset(depth) + depth * PayloadBytes(max_message_bytes);
 }

@@ -8,11 +8,17 @@
 #include "ipc/os/error.h"
 
 namespace ipcmark::os {
+namespace {
+
+// More than any kernel is built for (CONFIG_NR_CPUS is at most 8,192).
+constexpr int kMaxCpus = CPU_SETSIZE * 64;
+
+}  // namespace
 
 std::vector<int> AllowedCpus() {
   std::vector<int> cpus;
   // A machine may have more CPUs than the fixed cpu_set_t holds; grow until the kernel is content.
-  for (int capacity = CPU_SETSIZE; capacity <= CPU_SETSIZE * 64; capacity *= 2) {
+  for (int capacity = CPU_SETSIZE; capacity <= kMaxCpus; capacity *= 2) {
     cpu_set_t* set = CPU_ALLOC(capacity);
     const size_t bytes = CPU_ALLOC_SIZE(capacity);
     CPU_ZERO_S(bytes, set);
@@ -29,7 +35,8 @@ std::vector<int> AllowedCpus() {
 }
 
 absl::Status PinToCpu(int cpu) {
-  const int capacity = cpu + 1 > CPU_SETSIZE ? cpu + 1 : CPU_SETSIZE;
+  // A number beyond every set (CPU_SET_S leaves it out) makes an empty one, which the kernel refuses with EINVAL.
+  const int capacity = cpu >= CPU_SETSIZE && cpu < kMaxCpus ? cpu + 1 : CPU_SETSIZE;
   cpu_set_t* set = CPU_ALLOC(capacity);
   const size_t bytes = CPU_ALLOC_SIZE(capacity);
   CPU_ZERO_S(bytes, set);

@@ -12,10 +12,12 @@ std::string ErrnoName(int err) {
 }
 
 absl::Status SyscallError(absl::string_view call, int err, absl::string_view remedy) {
-  absl::Status status = absl::ErrnoToStatus(err, "");
-  std::string message = absl::StrCat(call, ": ", ErrnoName(err), " (", strerrordesc_np(err), ")");
+  std::string message = absl::StrCat(call, ": ", ErrnoName(err));
+  const char* description = strerrordesc_np(err);
+  if (description != nullptr) absl::StrAppend(&message, " (", description, ")");
   if (!remedy.empty()) absl::StrAppend(&message, "; ", remedy);
-  return absl::Status(status.code(), message);
+  // An errno that was lost on the way must not turn the failure into success.
+  return absl::Status(err == 0 ? absl::StatusCode::kUnknown : absl::ErrnoToStatusCode(err), message);
 }
 
 }  // namespace ipcmark::os

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 
@@ -15,7 +16,8 @@ namespace ipcmark::os {
 static_assert(sizeof(std::atomic<uint32_t>) == 4 && std::atomic<uint32_t>::is_always_lock_free);
 
 FutexWait WaitOnFutex(const std::atomic<uint32_t>& word, uint32_t expected, Deadline deadline) noexcept {
-  const timespec until = deadline.never() ? timespec{} : ToTimespec(deadline.monotonic_nanos);
+  // A time before the machine's start (another clock's, converted) is a time in the past, not EINVAL.
+  const timespec until = ToTimespec(std::max<int64_t>(0, deadline.monotonic_nanos));
   // The BITSET form takes an absolute time of CLOCK_MONOTONIC; plain FUTEX_WAIT would take a relative one, which a
   // signal storm could renew for ever.
   const long rc = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, deadline.never() ? nullptr : &until, nullptr,

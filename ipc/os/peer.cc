@@ -53,7 +53,9 @@ bool ClaimPeer(PeerWord& word, pid_t* holder) noexcept {
   // Acquire: what the last owner did to the end's state before closing or dying is visible to the new one.
   uint64_t seen = word.owner.load(std::memory_order_acquire);
   for (;;) {
-    if (StageOf(seen) == kStageOpen && watch.Look(word) == PeerState::kOpen) {
+    // Judges what was seen and not the word anew: what is exchanged below is then exactly what was found dead or free,
+    // though its owner may have closed and reopened in between.
+    if (watch.LookAt(seen) == PeerState::kOpen) {
       if (holder != nullptr) *holder = PidOf(seen);
       return false;
     }
@@ -72,15 +74,20 @@ void ReleasePeer(PeerWord& word) noexcept {
 }
 
 PeerState PeerWatch::Look(const PeerWord& word) noexcept {
-  const uint64_t owner = word.owner.load(std::memory_order_acquire);
+  // Acquire: what the owner did before it closed is visible to us.
+  return LookAt(word.owner.load(std::memory_order_acquire));
+}
+
+PeerState PeerWatch::LookAt(uint64_t owner) noexcept {
   if (StageOf(owner) == kStageNever) return PeerState::kNever;
   if (StageOf(owner) != kStageOpen) return PeerState::kClosed;
-  if (PidOf(owner) == getpid()) return PeerState::kOpen;
   if (owner != owner_) {
     owner_ = owner;
     dead_ = false;
-    pidfd_ = Fd(static_cast<int>(syscall(SYS_pidfd_open, PidOf(owner), 0)));
-    if (!pidfd_.valid()) {
+    // This process needs no descriptor to know that it lives, only to know that it is not a dead owner's successor.
+    const bool self = PidOf(owner) == getpid();
+    pidfd_ = Fd(self ? -1 : static_cast<int>(syscall(SYS_pidfd_open, PidOf(owner), 0)));
+    if (!self && !pidfd_.valid()) {
       // ESRCH: gone and reaped. Anything else (no descriptor left, an old kernel): assume that it lives, and ask again.
       dead_ = errno == ESRCH;
       if (!dead_) owner_ = 0;

@@ -43,6 +43,8 @@ void ReleasePeer(PeerWord& word) noexcept;
 class PeerWatch {
  public:
   PeerState Look(const PeerWord& word) noexcept;
+  // The same for an owner word that was loaded before.
+  PeerState LookAt(uint64_t owner) noexcept;
 
  private:
   uint64_t owner_ = 0;  // the owner word that pidfd_ stands for

@@ -147,7 +147,12 @@ IoResult Receiver::ReadHeader(std::span<std::byte> buffer, Deadline deadline) no
     payload = got - kFrameHeaderBytes;
     carry_begin_ = carry_end_ = 0;
   }
-  if (header > max_message_bytes_) return IoResult::Of(Outcome::kError, EBADMSG);
+  if (header > max_message_bytes_) {
+    // Nobody knows where the next frame begins: the bad header stays what is read next, so that no later call takes the
+    // bytes behind it for a message.
+    Carry(std::as_bytes(std::span(&header, 1)));
+    return IoResult::Of(Outcome::kError, EBADMSG);
+  }
   frame_payload_bytes_ = header;
   has_header_ = true;
   return IoResult::Ok(payload);

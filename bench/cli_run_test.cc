@@ -1,0 +1,192 @@
+// What bench measures and writes: tiny runs, whose numbers mean nothing, checked for their form.
+
+#include <cstdlib>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "bench/program_for_test.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "ipc/conformance/support.h"
+#include "rapidjson/document.h"
+
+namespace ipcmark::bench {
+namespace {
+
+using testing::AllOf;
+using testing::ContainsRegex;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::IsSupersetOf;
+using testing::MatchesRegex;
+using testing::Not;
+using testing::StartsWith;
+using testing::UnorderedElementsAre;
+
+using Strings = std::vector<std::string>;
+
+Strings Tiny(const Strings& more) {
+  Strings arguments = {"--suite=smoke", "--benchmark_min_time=0.001", "--bytes=8,64"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+rapidjson::Document Parse(const std::string& text) {
+  rapidjson::Document document;
+  document.Parse<rapidjson::kParseNanAndInfFlag>(text.c_str());
+  EXPECT_FALSE(document.HasParseError()) << text;
+  return document;
+}
+
+Strings Names(const rapidjson::Document& document) {
+  Strings names;
+  for (const auto& row : document["benchmarks"].GetArray()) names.emplace_back(row["name"].GetString());
+  return names;
+}
+
+std::set<std::string> Keys(const rapidjson::Value& object) {
+  std::set<std::string> keys;
+  for (const auto& member : object.GetObject()) keys.insert(member.name.GetString());
+  return keys;
+}
+
+std::string Shell(const std::string& command) {
+  FILE* pipe = popen((command + " 2>&1; echo status $?").c_str(), "re");
+  std::string text;
+  for (int c = getc(pipe); c != EOF; c = getc(pipe)) text += static_cast<char>(c);
+  pclose(pipe);
+  return text;
+}
+
+TEST(BenchRun, PrintsATableAndWritesTheFileOfTheSchema) {
+  const Strings before = conformance::Belongings();
+  Program program(Tiny({}));
+  const Outcome outcome = program.Wait();
+  ASSERT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_THAT(outcome.orphans, IsEmpty());
+  EXPECT_EQ(conformance::Belongings(), before);
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("\nRoundTrip ("), HasSubstr("\nThroughput ("), HasSubstr("\nAttach ("),
+                    HasSubstr("\n  sysv_shm   spin "), HasSubstr("\n  mmap_queue block "),
+                    HasSubstr("\n  pipe       block "), HasSubstr("\nskipped\n"), Not(HasSubstr("FAILED"))));
+
+  ASSERT_THAT(program.Files(), ElementsAre(MatchesRegex("results/runs/20.*-smoke\\.json")));
+  const std::string file = program.Files().front();
+  EXPECT_THAT(outcome.out, HasSubstr(absl::StrCat("compare -- ", file, " ", file, "\n")));
+  const rapidjson::Document document = Parse(program.Contents(file));
+  EXPECT_STREQ(document["context"]["ipcmark_schema"].GetString(), "1");
+  EXPECT_STREQ(document["context"]["suite"].GetString(), "smoke");
+  for (const auto& row : document["benchmarks"].GetArray()) {
+    const std::string name = row["name"].GetString();
+    EXPECT_FALSE(row.HasMember("error_occurred")) << name;
+    EXPECT_THAT(Keys(row), IsSupersetOf({"real_time", "cpu_time", "time_unit", "samples", "sample_messages", "bytes",
+                                         "items_per_second", "sender_cpu_ns", "sender_voluntary_switches",
+                                         "sender_involuntary_switches", "pinned_sender_cpu"}))
+        << name;
+    EXPECT_GT(row["cpu_time"].GetDouble(), 0) << name;
+    if (name.rfind("Attach/", 0) == 0) {
+      EXPECT_THAT(Keys(row), IsSupersetOf({"attached", "pages"})) << name;
+    } else if (name.rfind("RoundTrip/", 0) == 0 || name.rfind("Throughput/", 0) == 0) {
+      EXPECT_THAT(Keys(row),
+                  IsSupersetOf({"depth_messages", "bytes_per_second", "receiver_cpu_ns", "receiver_voluntary_switches",
+                                "receiver_involuntary_switches", "pinned_receiver_cpu"}))
+          << name;
+      // Per message, in the row's own units.
+      EXPECT_NEAR(row["items_per_second"].GetDouble() * row["real_time"].GetDouble(), 1e9, 1e5) << name;
+      EXPECT_NEAR(row["cpu_time"].GetDouble(), row["sender_cpu_ns"].GetDouble() + row["receiver_cpu_ns"].GetDouble(),
+                  1e-3 * row["cpu_time"].GetDouble())
+          << name;
+    }
+  }
+  const std::string path = program.folder() + "/" + file;
+  EXPECT_THAT(Shell("/usr/bin/python3 -m json.tool " + path), HasSubstr("\nstatus 0\n"));
+  EXPECT_THAT(Shell("results/compare " + path + " " + path), HasSubstr("\nstatus 0\n"));
+  EXPECT_THAT(Shell("/usr/bin/python3 /usr/share/benchmark/compare.py --no-color benchmarks " + path + " " + path),
+              AllOf(HasSubstr("RoundTrip/pipe/block/8/manual_time"), HasSubstr("\nstatus 0\n")));
+}
+
+TEST(BenchRun, InAnyFormatPutsNothingElseOnStdout) {
+  const Strings pipe = {"--primitives=pipe", "--bytes=8"};
+  Strings json = Tiny(pipe);
+  json.emplace_back("--benchmark_format=json");
+  EXPECT_THAT(Names(Parse(RunBench(json).out)),
+              ElementsAre("RoundTrip/pipe/block/8/manual_time", "Throughput/pipe/block/8/manual_time"));
+  Strings console = Tiny(pipe);
+  console.emplace_back("--benchmark_format=console");
+  EXPECT_THAT(RunBench(console).out, AllOf(StartsWith("------"), HasSubstr("\nThroughput/pipe/block/8/manual_time "),
+                                           Not(HasSubstr("\033")), Not(HasSubstr("results:compare"))));
+  // Scenarios with different counters: Google Benchmark's own CSV would abort.
+  const std::string csv = RunBench(Tiny({"--primitives=sysv_shm", "--benchmark_format=csv"})).out;
+  EXPECT_THAT(csv, AllOf(StartsWith("name,iterations,"), HasSubstr("\n\"RoundTrip/sysv_shm/spin/8/manual_time\","),
+                         HasSubstr("\n\"Attach/sysv_shm/shmat/1048576/attached:64/manual_time\","),
+                         Not(HasSubstr("results:compare"))));
+}
+
+TEST(BenchRun, WritesTheFormatThatIsAskedFor) {
+  Program csv(Tiny({"--primitives=sysv_shm", "--benchmark_filter=-first_touch", "--benchmark_out=run.csv",
+                    "--benchmark_out_format=csv"}));
+  const Outcome outcome = csv.Wait();
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("\nAttach ("));
+  EXPECT_THAT(csv.Files(), ElementsAre("run.csv"));
+  EXPECT_THAT(csv.Contents("run.csv"), AllOf(StartsWith("name,iterations,real_time,cpu_time,time_unit,"),
+                                             HasSubstr("\n\"Attach/"), Not(HasSubstr("{"))));
+  Program console(Tiny({"--primitives=pipe", "--benchmark_out=run.txt", "--benchmark_out_format=console"}));
+  EXPECT_EQ(console.Wait().status, 0);
+  EXPECT_THAT(console.Contents("run.txt"), ContainsRegex("\nRoundTrip/pipe/block/8/manual_time +[0-9]+ ns"));
+}
+
+TEST(BenchRun, WritesBelowTheFolderOfWhoCalledBazel) {
+  Program caller(Tiny({"--primitives=pipe", "--benchmark_list_tests"}));  // for its folder
+  caller.Wait();
+  Program program(Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_out=mine.json"}),
+                  {"BUILD_WORKING_DIRECTORY=" + caller.folder()});
+  EXPECT_EQ(program.Wait().status, 0);
+  EXPECT_THAT(program.Files(), IsEmpty());
+  EXPECT_THAT(caller.Files(), ElementsAre("mine.json"));
+  Program workspace(Tiny({"--primitives=pipe", "--bytes=8"}), {"BUILD_WORKSPACE_DIRECTORY=" + caller.folder()});
+  EXPECT_EQ(workspace.Wait().status, 0);
+  EXPECT_THAT(workspace.Files(), IsEmpty());
+  EXPECT_THAT(caller.Files(), UnorderedElementsAre("mine.json", StartsWith("results/runs/")));
+}
+
+TEST(BenchRun, RepeatsInAnyOrderWithAggregates) {
+  for (const char* order :
+       {"--benchmark_enable_random_interleaving=false", "--benchmark_enable_random_interleaving=true"}) {
+    Program program(
+        Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_repetitions=3", "--benchmark_out=run.json", order}));
+    ASSERT_EQ(program.Wait().status, 0);
+    const rapidjson::Document document = Parse(program.Contents("run.json"));
+    const std::string name = "RoundTrip/pipe/block/8/manual_time";
+    const Strings names = Names(document);
+    EXPECT_EQ(std::count(names.begin(), names.end(), name), 3);
+    EXPECT_THAT(names, IsSupersetOf({name + "_mean", name + "_median", name + "_stddev", name + "_cv"}));
+    double sum = 0;
+    for (const auto& row : document["benchmarks"].GetArray()) {
+      if (row["name"].GetString() == name) sum += row["cpu_time"].GetDouble();
+      if (row["name"].GetString() == name + "_mean") {
+        EXPECT_NEAR(row["cpu_time"].GetDouble(), sum / 3, 1e-3 * sum);
+      }
+      if (row["name"].GetString() == name + "_cv") {
+        EXPECT_LT(row["cpu_time"].GetDouble(), 2);
+      }
+    }
+  }
+}
+
+TEST(BenchRun, OfAggregatesOnlyHasATableAndAllThatWasAskedFor) {
+  Program only(Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_repetitions=2", "--benchmark_out=run.json",
+                     "--benchmark_report_aggregates_only=true"}));
+  EXPECT_THAT(only.Wait().out, HasSubstr("\n  pipe       block "));
+  EXPECT_THAT(Names(Parse(only.Contents("run.json"))),
+              testing::Each(testing::ContainsRegex("_(mean|median|stddev|cv)$")));
+  Program display(Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_repetitions=2", "--benchmark_out=run.json",
+                        "--benchmark_display_aggregates_only=true", "--benchmark_format=json"}));
+  EXPECT_THAT(Names(Parse(display.Wait().out)), testing::Each(testing::ContainsRegex("_(mean|median|stddev|cv)$")));
+  EXPECT_THAT(Names(Parse(display.Contents("run.json"))), testing::Contains("Throughput/pipe/block/8/manual_time"));
+}
+
+}  // namespace
+}  // namespace ipcmark::bench

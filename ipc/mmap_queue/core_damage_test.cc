@@ -1,0 +1,187 @@
+// What the queue's data structure does when somebody has scribbled in it: it says so, and never leaves the mapping
+// (AddressSanitizer watches: the memory is as long as the queue and not longer).
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "ipc/mmap_queue/core.h"
+#include "ipc/mmap_queue/core_for_test.h"
+
+namespace ipcmark::mmap_queue {
+namespace {
+
+using conformance::MessageOf;
+using conformance::Seed;
+
+constexpr uint32_t kDepth = 8;
+constexpr uint32_t kMaxBytes = 100;
+constexpr uint32_t kPriority = 5000;
+
+struct HeaderDamage {
+  const char* what;
+  void (*apply)(QueueHeader&);
+};
+
+constexpr HeaderDamage kHeaderDamages[] = {
+    {"no magic", [](QueueHeader& h) { h.magic = 0; }},
+    {"another magic", [](QueueHeader& h) { h.magic ^= 1; }},
+    {"a newer version", [](QueueHeader& h) { ++h.version; }},
+    {"depth 0", [](QueueHeader& h) { h.depth_messages = 0; }},
+    {"one slot more", [](QueueHeader& h) { ++h.depth_messages; }},
+    {"one slot less", [](QueueHeader& h) { --h.depth_messages; }},
+    {"a huge depth", [](QueueHeader& h) { h.depth_messages = UINT32_MAX - 1; }},
+    {"the depth that means no slot", [](QueueHeader& h) { h.depth_messages = kNoSlot; }},
+    {"larger messages", [](QueueHeader& h) { h.max_message_bytes += 64; }},
+    {"huge messages", [](QueueHeader& h) { h.max_message_bytes = UINT32_MAX; }},
+    {"smaller payloads", [](QueueHeader& h) { h.payload_bytes -= 64; }},
+    {"huge payloads", [](QueueHeader& h) { h.payload_bytes = UINT64_MAX; }},
+    {"more bytes", [](QueueHeader& h) { ++h.total_bytes; }},
+    {"more slots than the mapping has, consistently",
+     [](QueueHeader& h) {
+       h.depth_messages *= 2;
+       h.total_bytes = QueueBytes(h.depth_messages, h.max_message_bytes);
+     }},
+    {"sizes whose product overflows to something small",
+     [](QueueHeader& h) {
+       h.depth_messages = 4'294'967'260;
+       h.max_message_bytes = UINT32_MAX;
+       h.payload_bytes = PayloadBytes(UINT32_MAX);
+       h.total_bytes = QueueBytes(h.depth_messages, UINT32_MAX);
+     }},
+};
+
+TEST(CoreDamage, AnyDamageOfTheHeaderMakesTheQueueInvalid) {
+  for (const HeaderDamage& damage : kHeaderDamages) {
+    SCOPED_TRACE(damage.what);
+    const PlainQueue queue(kDepth, kMaxBytes);
+    ASSERT_TRUE(Core::IsValid(queue.At(0), queue.bytes()));
+    damage.apply(queue.header());
+    EXPECT_FALSE(Core::IsValid(queue.At(0), queue.bytes()));
+  }
+}
+
+TEST(CoreDamage, AMappingThatIsTooSmallIsInvalid) {
+  const PlainQueue queue(kDepth, kMaxBytes);
+  for (size_t bytes : {size_t{0}, sizeof(QueueHeader) - 1, sizeof(QueueHeader), queue.bytes() - 1}) {
+    EXPECT_FALSE(Core::IsValid(queue.At(0), bytes)) << bytes;
+  }
+}
+
+struct IndexDamage {
+  const char* what;
+  // `slot` is the one that is next to be received.
+  void (*apply)(const PlainQueue& queue, uint32_t slot);
+};
+
+constexpr IndexDamage kReceiveDamages[] = {
+    {"the tail is just outside", [](const PlainQueue& q, uint32_t) { q.tails()[kPriority] = kDepth; }},
+    {"the tail is far outside", [](const PlainQueue& q, uint32_t) { q.tails()[kPriority] = kNoSlot - 1; }},
+    {"there is no tail", [](const PlainQueue& q, uint32_t) { q.tails()[kPriority] = kNoSlot; }},
+    {"the tail's next is outside",
+     [](const PlainQueue& q, uint32_t) { q.slots()[q.tails()[kPriority]].next = kDepth; }},
+    {"the message is free", [](const PlainQueue& q, uint32_t slot) { q.slots()[slot].state = kFree; }},
+    {"the message has a state that there is not",
+     [](const PlainQueue& q, uint32_t slot) { q.slots()[slot].state = 7; }},
+    {"the message is too long", [](const PlainQueue& q, uint32_t slot) { q.slots()[slot].bytes = kMaxBytes + 1; }},
+    {"the message is very long", [](const PlainQueue& q, uint32_t slot) { q.slots()[slot].bytes = UINT32_MAX; }},
+    {"another priority", [](const PlainQueue& q, uint32_t slot) { ++q.slots()[slot].priority; }},
+    {"a priority that there is not", [](const PlainQueue& q, uint32_t slot) { q.slots()[slot].priority = UINT32_MAX; }},
+    {"a bit of the top that stands for nothing",
+     [](const PlainQueue& q, uint32_t) { q.header().priorities.top = uint64_t{1} << 63; }},
+    {"an empty middle below the top",
+     [](const PlainQueue& q, uint32_t) {
+       for (uint64_t& word : q.header().priorities.middle) word = 0;
+     }},
+    {"empty words below the middle",
+     [](const PlainQueue& q, uint32_t) {
+       for (uint64_t& word : q.header().priorities.used) word = 0;
+     }},
+    {"messages and no bit for any", [](const PlainQueue& q, uint32_t) { q.header().priorities.top = 0; }},
+};
+
+TEST(CoreDamage, AReceiveReportsADamagedIndexAndTakesNothing) {
+  for (const IndexDamage& damage : kReceiveDamages) {
+    SCOPED_TRACE(damage.what);
+    const PlainQueue queue(kDepth, kMaxBytes);
+    Core core = queue.core();
+    bool damaged = false;
+    for (uint64_t n = 0; n < 3; ++n) core.Commit(core.Prepare(MessageOf(0, n, 50), kPriority, &damaged));
+    damage.apply(queue, core.Highest(&damaged));
+    ASSERT_FALSE(damaged);
+    EXPECT_EQ(core.Highest(&damaged), kNoSlot);
+    EXPECT_TRUE(damaged);
+    EXPECT_EQ(queue.header().count.load(), 3U);
+  }
+}
+
+constexpr IndexDamage kSendDamages[] = {
+    {"the first free slot is just outside", [](const PlainQueue& q, uint32_t) { q.header().free_head = kDepth; }},
+    {"the first free slot is far outside", [](const PlainQueue& q, uint32_t) { q.header().free_head = kNoSlot - 1; }},
+    {"the first free slot holds a message", [](const PlainQueue& q, uint32_t slot) { q.header().free_head = slot; }},
+    {"room and no free slot", [](const PlainQueue& q, uint32_t) { q.header().free_head = kNoSlot; }},
+};
+
+TEST(CoreDamage, ASendReportsADamagedFreeListAndSendsNothing) {
+  for (const IndexDamage& damage : kSendDamages) {
+    SCOPED_TRACE(damage.what);
+    const PlainQueue queue(kDepth, kMaxBytes);
+    Core core = queue.core();
+    bool damaged = false;
+    core.Commit(core.Prepare(MessageOf(0, 0, 50), kPriority, &damaged));
+    damage.apply(queue, core.Highest(&damaged));
+    ASSERT_FALSE(damaged);
+    EXPECT_EQ(core.Prepare(MessageOf(0, 1, 50), kPriority, &damaged), kNoSlot);
+    EXPECT_TRUE(damaged);
+    EXPECT_EQ(queue.header().count.load(), 1U);
+  }
+}
+
+// Random words into everything but the header's sizes and the lock; operations must stay inside, whatever they return.
+void Scribble(const PlainQueue& queue, std::mt19937_64& random) {
+  const auto value = [&]() -> uint32_t {
+    const uint64_t bits = random();
+    return bits % 2 == 0 ? bits >> 32 : (bits >> 32) % (kDepth + 2);
+  };
+  const uint64_t first = offsetof(QueueHeader, count);
+  const uint64_t end = PayloadsOffset(kDepth);
+  for (int i = 0; i < 20; ++i) {
+    // Half of them in the few bytes that matter most.
+    const uint64_t from = random() % 2 == 0   ? SlotsOffset()
+                          : random() % 2 == 0 ? offsetof(QueueHeader, priorities)
+                                              : first;
+    const uint64_t to = from == SlotsOffset() ? end : from == first ? offsetof(QueueHeader, not_empty) : SlotsOffset();
+    *reinterpret_cast<uint32_t*>(queue.At(from + random() % ((to - from) / 4) * 4)) = value();
+  }
+  queue.tails()[RandomPriority(random)] = value();
+}
+
+TEST(CoreDamage, NoScribblingLeadsOutsideTheMapping) {
+  std::mt19937_64 random(Seed());
+  for (int trial = 0; trial < 300; ++trial) {
+    const PlainQueue queue(kDepth, kMaxBytes);
+    Core core = queue.core();
+    for (int step = 0; step < 200; ++step) {
+      if (step % 10 == 0) Scribble(queue, random);
+      bool damaged = false;
+      if (random() % 2 == 0) {
+        const uint32_t slot =
+            core.Prepare(MessageOf(0, step, random() % (kMaxBytes + 1)), RandomPriority(random), &damaged);
+        if (slot != kNoSlot) core.Commit(slot);
+      } else {
+        const uint32_t slot = core.Highest(&damaged);
+        if (slot == kNoSlot) continue;
+        ASSERT_LE(core.Payload(slot).size(), kMaxBytes);
+        const std::vector<std::byte> copy(core.Payload(slot).begin(), core.Payload(slot).end());
+        core.Take(slot);
+      }
+    }
+    core.Rebuild();
+    bool damaged = false;
+    for (uint32_t slot = core.Highest(&damaged); slot != kNoSlot; slot = core.Highest(&damaged)) core.Take(slot);
+    EXPECT_FALSE(damaged) << "a rebuild mends everything";
+  }
+}
+
+}  // namespace
+}  // namespace ipcmark::mmap_queue
