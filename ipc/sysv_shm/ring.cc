@@ -9,7 +9,8 @@
 namespace ipcmark::sysv_shm {
 bool IsValidRing(const RingHeader& header, uint64_t mapped_bytes) {
   return mapped_bytes >= sizeof(RingHeader) && header.magic == kRingMagic && header.version == kRingVersion &&
-         header.depth_messages > 0 && header.payload_offset == PayloadOffset(header.max_message_bytes) &&
+         header.depth_messages > 0 && header.max_message_bytes <= kMaxMessageBytes &&
+         header.payload_offset == PayloadOffset(header.max_message_bytes) &&
          header.slot_bytes == SlotBytes(header.max_message_bytes) &&
          header.total_bytes == RingBytes(header.depth_messages, header.max_message_bytes) &&
          header.total_bytes <= mapped_bytes;
@@ -46,15 +47,15 @@ IoResult Sender::AwaitRoom(Deadline deadline) noexcept {
   RingHeader& header = view_.header();
   // Sequentially consistent for the handshake with Release; it also acquires, so the slot's last reader is done with
   // it.
+  // A head beyond what was sent is damage: the subtraction is then huge, and it looks like a full ring that no receiver
+  // can empty. That ends the wait, too.
   const auto ready = [&]() noexcept {
     cached_head_ = header.head.load(std::memory_order_seq_cst);
-    return next_ - cached_head_ < view_.depth();
+    return next_ - cached_head_ < view_.depth() || cached_head_ > next_;
   };
   const auto look = [&]() noexcept { return LookAtPeer(header.receiver.peer, receiver_watch_, ready); };
   const IoResult result = Await<Sleepers::kOne>(view_.wait(), header.sender.asleep, deadline, ready, look);
-  // A head beyond what was sent is damage: the subtraction is then huge, and it looks like a full ring.
-  if (!result.ok() && cached_head_ > next_) return IoResult::Of(Outcome::kError, EBADMSG);
-  return result;
+  return cached_head_ > next_ ? IoResult::Of(Outcome::kError, EBADMSG) : result;
 }
 
 void Sender::WakeReceiver() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().receiver.asleep); }

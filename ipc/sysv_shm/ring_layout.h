@@ -28,6 +28,8 @@ namespace ipcmark::sysv_shm {
 
 inline constexpr uint64_t kRingMagic = 0x676e69722d637069;  // "ipc-ring" in memory order
 inline constexpr uint32_t kRingVersion = 1;
+// Keeps every product of sizes below 2^64, whatever a damaged header says.
+inline constexpr uint32_t kMaxMessageBytes = uint32_t{1} << 30;
 // Slots whose messages are larger than this start on a cache line of their own, so that copies are aligned; smaller
 // ones are packed, so that a 64-byte message touches two lines and not more.
 inline constexpr uint32_t kPackedMessageBytes = 256;
@@ -67,7 +69,7 @@ constexpr uint64_t SlotBytes(uint32_t max_message_bytes) {
   return RoundUp(uint64_t{PayloadOffset(max_message_bytes)} + max_message_bytes,
                  max_message_bytes > kPackedMessageBytes ? os::kCacheLineBytes : sizeof(uint64_t));
 }
-// Cannot overflow: both factors are below 2^32.
+// Cannot overflow up to kMaxMessageBytes: both factors are below 2^32.
 constexpr uint64_t RingBytes(uint32_t depth_messages, uint32_t max_message_bytes) {
   return kSlotsOffset + depth_messages * SlotBytes(max_message_bytes);
 }

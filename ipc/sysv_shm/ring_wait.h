@@ -84,9 +84,12 @@ IoResult AwaitSleeping(std::atomic<uint32_t>& sleep_word, Deadline deadline, con
     const os::FutexWait woken = os::WaitOnFutex(sleep_word, 1, os::Slice(deadline, kLookNanos));
     const int err = errno;
     if (ready()) break;
-    if (woken == os::FutexWait::kInterrupted) result = IoResult::Of(Outcome::kInterrupted, EINTR);
-    if (woken == os::FutexWait::kError) result = IoResult::Of(Outcome::kError, err);
-    if (woken == os::FutexWait::kDeadline) {
+    if (woken == os::FutexWait::kInterrupted) {
+      result = IoResult::Of(Outcome::kInterrupted, EINTR);
+    } else if (woken == os::FutexWait::kError) {
+      result = IoResult::Of(Outcome::kError, err);
+    } else {
+      // Also after a wake-up that made nothing ready: an end that closes wakes us to say so.
       result = look();
       if (result.ok() && !ready() && os::HasPassed(deadline)) result = IoResult::Of(Outcome::kDeadline);
     }
@@ -97,7 +100,8 @@ IoResult AwaitSleeping(std::atomic<uint32_t>& sleep_word, Deadline deadline, con
 }
 
 // Waits as `wait` says until ready() or it cannot become so. `look` returns ok, or why nobody will make it ready; it is
-// called when nothing has happened for a while. ok means ready, or so it seemed a moment ago: the caller looks itself.
+// called when nothing has happened for a while and after a wake-up in vain. ok means ready, or so it seemed a moment
+// ago: the caller looks itself.
 template <Sleepers sleepers, typename Ready, typename Look>
 IoResult Await(Wait wait, std::atomic<uint32_t>& sleep_word, Deadline deadline, const Ready& ready,
                const Look& look) noexcept {

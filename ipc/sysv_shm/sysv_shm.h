@@ -162,7 +162,7 @@ class Channel {
   static constexpr Capabilities kCapabilities = {
       .max_senders = 1,
       .max_receivers = 1,
-      .max_message_bytes = uint64_t{1} << 30,
+      .max_message_bytes = kMaxMessageBytes,
       .keeps_boundaries = true,
       .has_priorities = false,
       .survives_sigkill = true,
