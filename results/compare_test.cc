@@ -220,13 +220,32 @@ TEST(Compare, WhatHeadMissesIsExplainedByItsListOfSkipped) {
 TEST(Compare, EnvironmentsDifferByWhatBothNameAndOnlyByWhatMatters) {
   RunFile base = Runs({{"a", {1}}});
   RunFile head = base;
-  base.context = {{"date", "1"},     {"host_name", "a"},      {"git_revision", "1"},     {"load_avg", "[1]"},
-                  {"kernel", "6.1"}, {"mhz_per_cpu", "2596"}, {"cpu_model", "EPYC"},     {"only_base", "1"},
-                  {"skipped", "x"},  {"executable", "a"},     {"governor", "powersave"}, {"json_schema_version", "1"}};
-  head.context = {{"date", "2"},         {"host_name", "b"},          {"git_revision", "2"},
-                  {"load_avg", "[2]"},   {"kernel", "6.2"},           {"mhz_per_cpu", "2600"},
-                  {"cpu_model", "EPYC"}, {"only_head", "1"},          {"skipped", "y"},
-                  {"executable", "b"},   {"governor", "performance"}, {"json_schema_version", "2"}};
+  base.context = {{"date", "1"},
+                  {"clock_read_ns", "22"},
+                  {"host_name", "a"},
+                  {"git_revision", "1"},
+                  {"load_avg", "[1]"},
+                  {"kernel", "6.1"},
+                  {"mhz_per_cpu", "2596"},
+                  {"cpu_model", "EPYC"},
+                  {"only_base", "1"},
+                  {"skipped", "x"},
+                  {"executable", "a"},
+                  {"governor", "powersave"},
+                  {"json_schema_version", "1"}};
+  head.context = {{"date", "2"},
+                  {"clock_read_ns", "40"},
+                  {"host_name", "b"},
+                  {"git_revision", "2"},
+                  {"load_avg", "[2]"},
+                  {"kernel", "6.2"},
+                  {"mhz_per_cpu", "2600"},
+                  {"cpu_model", "EPYC"},
+                  {"only_head", "1"},
+                  {"skipped", "y"},
+                  {"executable", "b"},
+                  {"governor", "performance"},
+                  {"json_schema_version", "2"}};
   Report report = MustCompare(base, head);
   std::vector<std::string> keys;
   for (const EnvironmentDifference& difference : report.environment) keys.push_back(difference.key);
