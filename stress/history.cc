@@ -9,18 +9,26 @@ namespace {
 bool WasKilled(const EndLog& log) { return log.state.load(std::memory_order_acquire) == EndState::kKilled; }
 
 // Intact deliveries first. A torn one then stands in for the message that it claims to be, if that is missing: it is
-// torn, which is one finding, and not lost as well.
-void CountDeliveries(Record* record, bool intact) {
+// torn, which is one finding, and not lost as well. Returns how many torn ones stand in for none, because the tear went
+// through what they say of themselves.
+uint64_t CountDeliveries(Record* record, bool intact) {
+  uint64_t nameless = 0;
   for (const ReceiverHistory& receiver : record->receivers) {
     for (const Delivery& delivery : receiver.deliveries) {
-      if (delivery.intact != intact || delivery.sender >= record->senders.size()) continue;
-      std::vector<uint8_t>& counts = record->senders[delivery.sender].deliveries;
-      if (delivery.sequence >= counts.size()) continue;
-      uint8_t& count = counts[delivery.sequence];
+      if (delivery.intact != intact) continue;
+      const bool known = delivery.sender < record->senders.size() &&
+                         delivery.sequence < record->senders[delivery.sender].deliveries.size();
+      if (!known) {
+        nameless += intact ? 0 : 1;
+        continue;
+      }
+      uint8_t& count = record->senders[delivery.sender].deliveries[delivery.sequence];
       if (intact && count == 0) ++record->delivered_messages;
+      if (!intact && count != 0) ++nameless;
       if (intact ? count < std::numeric_limits<uint8_t>::max() : count == 0) ++count;
     }
   }
+  return nameless;
 }
 
 }  // namespace
@@ -46,11 +54,12 @@ Record ReadHistory(const Board& board) {
   }
   record.fill_accepted_messages = board.shared().fill_accepted.load(std::memory_order_acquire);
   CountDeliveries(&record, /*intact=*/true);
-  CountDeliveries(&record, /*intact=*/false);
+  const uint64_t nameless = CountDeliveries(&record, /*intact=*/false);
   for (const SenderHistory& sender : record.senders) {
     const auto end = sender.deliveries.begin() + static_cast<ptrdiff_t>(sender.accepted);
     record.missing_messages += static_cast<uint64_t>(std::count(sender.deliveries.begin(), end, 0));
   }
+  record.missing_messages -= std::min(record.missing_messages, nameless);
   return record;
 }
 
