@@ -4,6 +4,7 @@ PRIMITIVES = [
     "sysv_shm",
     "mmap_queue",
     "pipe",
+    "shm_mpmc",
 ]
 
 def primitive_label(primitive):
