@@ -234,10 +234,10 @@ std::vector<LimitProof> Describe(const Limits& limits) {
                         .sysctl = sysctl,
                         .value = value,
                         .sysctl_value = std::nullopt,
-                        .outcome = LimitOutcome::kNotProvable,
+                        .outcome = LimitOutcome::kNotTried,
                         .reached_at = 0,
                         .err = 0,
-                        .how = "not asked for"};
+                        .how = ""};
     if (*sysctl == '\0') return limit;
     absl::StatusOr<uint64_t> read = ReadSysctl(absl::StrReplaceAll(sysctl, {{".", "/"}}).c_str());
     if (read.ok()) limit.sysctl_value = *read;
@@ -253,7 +253,7 @@ std::vector<LimitProof> Describe(const Limits& limits) {
 }  // namespace
 
 const char* LimitOutcomeName(LimitOutcome outcome) {
-  constexpr const char* kNames[] = {"reached", "not_provable", "contradicted"};
+  constexpr const char* kNames[] = {"reached", "not_provable", "contradicted", "not_tried"};
   return kNames[static_cast<unsigned>(outcome)];
 }
 

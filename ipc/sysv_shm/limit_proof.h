@@ -23,9 +23,10 @@ enum class LimitOutcome : uint8_t {
   kReached,       // it holds: `reached_at` was granted, one more was refused with `err`
   kNotProvable,   // `how` says why not here
   kContradicted,  // the kernel granted more, or less, than it says
+  kNotTried,      // by ListLimits
 };
 
-const char* LimitOutcomeName(LimitOutcome outcome);  // "reached", "not_provable", "contradicted"
+const char* LimitOutcomeName(LimitOutcome outcome);  // "reached", "not_provable", "contradicted", "not_tried"
 
 struct LimitProof {
   const char* name;                      // "SHMMAX"
@@ -46,7 +47,7 @@ inline constexpr int64_t kProofWatchdogNanos = 30'000'000'000;
 // ReadLimits; what a proof could not do is an outcome and no error.
 absl::StatusOr<std::vector<LimitProof>> ProveLimits();
 
-// The limits alone: every outcome is kNotProvable, "not asked for".
+// The limits alone: every outcome is kNotTried.
 absl::StatusOr<std::vector<LimitProof>> ListLimits();
 
 }  // namespace ipcmark::sysv_shm

@@ -320,7 +320,9 @@ TEST_F(ShmTool, LimitsAreReachedOrSaidNotToBe) {
     EXPECT_THAT(outcome, testing::AnyOf("reached", "not_provable"));
     EXPECT_EQ(limit.HasMember("reached_at"), outcome == "reached");
   }
-  EXPECT_THAT(RunWords("limits --no-proof").out, HasSubstr("not asked for"));
+  const Outcome alone = RunWords("limits --no-proof");
+  EXPECT_THAT(alone.out, AllOf(HasSubstr("SHMMNI  "), testing::Not(HasSubstr("reached"))));
+  EXPECT_STREQ(Json(RunWords("limits --no-proof --json"))["limits"][0]["outcome"].GetString(), "not_tried");
 }
 
 TEST_F(ShmTool, LimitsKilledInTheMiddleLeavesNoProcessBehind) {

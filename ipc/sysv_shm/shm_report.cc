@@ -188,6 +188,7 @@ std::string LimitsText(const std::vector<LimitProof>& limits) {
     if (limit.sysctl_value && *limit.sysctl_value != limit.value) {
       absl::StrAppendFormat(&text, "        /proc says %d\n", *limit.sysctl_value);
     }
+    if (limit.outcome == LimitOutcome::kNotTried) continue;
     std::string outcome = "not provable here";
     if (limit.outcome != LimitOutcome::kNotProvable) {
       outcome = absl::StrFormat("%s at %d %s: %s", LimitOutcomeName(limit.outcome), limit.reached_at, limit.unit,
@@ -211,7 +212,7 @@ std::string LimitsJson(const std::vector<LimitProof>& limits) {
       if (limit.sysctl_value) Unsigned(writer, "sysctl_value", *limit.sysctl_value);
       Bool(writer, "enforced", strcmp(limit.name, "SHMSEG") != 0);
       Text(writer, "outcome", LimitOutcomeName(limit.outcome));
-      if (limit.outcome != LimitOutcome::kNotProvable) {
+      if (limit.outcome == LimitOutcome::kReached || limit.outcome == LimitOutcome::kContradicted) {
         Unsigned(writer, "reached_at", limit.reached_at);
         Text(writer, "errno", limit.err == 0 ? "" : os::ErrnoName(limit.err));
       }
