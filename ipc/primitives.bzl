@@ -4,7 +4,6 @@ PRIMITIVES = [
     "sysv_shm",
     "mmap_queue",
     "pipe",
-    "shm_mpmc",
 ]
 
 def primitive_label(primitive):
