@@ -328,7 +328,7 @@ TEST(MmapQueue, SaysThatItsDiskIsFullOrReadOnly) {
   ASSERT_EQ(mkdir(directory.c_str(), 0700), 0);
   os::ProcessGroup group = Group(1);
   auto fill = [&](os::Gate&) {
-    const absl::Status status = FillATinyDisk(directory);
+    absl::Status status = FillATinyDisk(directory);
     if (absl::IsUnavailable(status)) return absl::UnavailableError(absl::StrCat("SKIP ", status.message()));
     return status;
   };

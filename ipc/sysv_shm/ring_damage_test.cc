@@ -125,7 +125,7 @@ TEST_F(RingDamageTest, RefusesSizesWhoseProductOverflows) {
 TEST_F(RingDamageTest, ReceiverReportsALengthThatNoMessageHasAndTakesNothing) {
   auto receiver = channel_.OpenReceiver();
   ASSERT_TRUE(receiver.ok());
-  std::vector<std::byte> buffer(2 * kMaxBytes);
+  std::vector<std::byte> buffer(size_t{2} * kMaxBytes);
   for (uint32_t bytes : {kMaxBytes + 1, uint32_t{1} << 31, UINT32_MAX}) {
     Commit(0) = CommitWord(0, bytes);
     for (int again = 0; again < 2; ++again) {

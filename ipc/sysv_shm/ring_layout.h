@@ -41,6 +41,7 @@ struct alignas(os::kCacheLineBytes) RingEnd {
   std::atomic<uint32_t> asleep;
 };
 
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): each part has its cache line
 struct RingHeader {
   uint64_t magic;
   uint32_t version;

@@ -193,7 +193,7 @@ TEST(Segment, SaysWhichLimitTooManySegmentsHaveReached) {
     absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(1);
     ASSERT_TRUE(group.ok());
     auto fill = [](os::Gate&) {
-      const absl::Status status = FillNamespace();
+      absl::Status status = FillNamespace();
       // The outcome's text is all that reaches the parent, so the code goes in front.
       if (absl::IsUnavailable(status)) return absl::UnavailableError(absl::StrCat("SKIP ", status.message()));
       return status;
