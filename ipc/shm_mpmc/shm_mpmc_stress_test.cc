@@ -94,6 +94,8 @@ struct Crowd {
   int kills;
 };
 
+using Children = std::vector<std::pair<int, bool>>;  // index in the group, sends
+
 class ShmMpmcStress : public testing::Test {
  protected:
   void SetUp() override {
@@ -118,7 +120,7 @@ class ShmMpmcStress : public testing::Test {
     auto group = os::ProcessGroup::Create(static_cast<int>(crowd.senders + crowd.receivers) + crowd.kills);
     ASSERT_TRUE(group.ok());
     uint64_t streams = 0;
-    std::vector<std::pair<int, bool>> running;  // index in the group, sends
+    Children running;
     const auto spawn = [&](bool sends) {
       const uint64_t stream = streams;
       streams += sends ? 1 : 0;
@@ -136,7 +138,7 @@ class ShmMpmcStress : public testing::Test {
     std::mt19937_64 random(conformance::Seed());
     uint64_t receivers_killed = 0;
     for (int kill = 0; kill < crowd.kills; ++kill) {
-      AwaitProgress(*group, ledger, random() % 500 + 1);
+      AwaitProgress(*group, ledger, running, random() % 500 + 1);
       if (HasFailure()) return;
       auto& victim = running[random() % running.size()];
       const bool sends = victim.second;
@@ -151,22 +153,24 @@ class ShmMpmcStress : public testing::Test {
   }
 
  private:
-  // Waits for `messages` more to be received, or for the senders' end.
-  static void AwaitProgress(os::ProcessGroup& group, Ledger& ledger, uint64_t messages) {
+  // Waits for `messages` more to be received, or until no sender is left that could send them.
+  static void AwaitProgress(os::ProcessGroup& group, Ledger& ledger, const Children& running, uint64_t messages) {
     const uint64_t until = ledger.received + messages;
     const Deadline watchdog = os::After(kWatchdogNanos);
     while (ledger.received < until && !os::HasPassed(watchdog)) {
-      for (int index = 0; index < group.size(); ++index) {
-        if (!group.running(index)) continue;
+      bool sending = false;
+      for (const auto& [index, sends] : running) {
+        // Also of a child that another's JoinOne has reaped.
         const absl::Status end = group.JoinOne(index, os::After(100'000));
         ASSERT_TRUE(end.ok() || absl::IsDeadlineExceeded(end)) << end;
-        if (end.ok()) return;
+        sending |= sends && !end.ok();
       }
+      if (!sending) return;
     }
     ASSERT_GE(ledger.received, until) << "everybody stands still";
   }
 
-  static void Finish(os::ProcessGroup& group, Ledger& ledger, const std::vector<std::pair<int, bool>>& running) {
+  static void Finish(os::ProcessGroup& group, Ledger& ledger, const Children& running) {
     const Deadline watchdog = os::After(kWatchdogNanos);
     if (!HasFailure()) {
       for (const auto& [index, sends] : running) {
