@@ -2,6 +2,8 @@
 
 PRIMITIVES = [
     "sysv_shm",
+    "shm_mpmc",
+    "shm_broadcast",
     "mmap_queue",
     "pipe",
 ]

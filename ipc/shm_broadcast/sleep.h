@@ -1,0 +1,105 @@
+#ifndef IPCMARK_IPC_SHM_BROADCAST_SLEEP_H_
+#define IPCMARK_IPC_SHM_BROADCAST_SLEEP_H_
+
+// How the ends wait: ipc/sysv_shm/ring_wait.h, with another sleep word, because here many sleep on one word while
+// others come and go.
+//
+// A sleep word is an epoch: bit 0 says that somebody sleeps or is about to, the other bits count wake-ups. A plain flag
+// is not enough. Of two receivers with flag 1 the first is about to call futex; the sender commits its message, takes
+// the flag down and wakes nobody; the second takes the message and raises the flag to wait for the next one; now the
+// first one's futex finds the 1 that it expects and sleeps beside its message. With an epoch it finds another word.
+//
+// The handshake (Dekker's): the waiter raises bit 0 and then looks once more whether it must wait; the other side makes
+// it ready and then looks at bit 0. All four accesses are sequentially consistent, so at least one sees the other:
+// either the waiter finds itself ready or it is woken. A waker that dies between the two steps of WakeSleepers costs
+// the sleepers one look, kLookNanos.
+
+#include <atomic>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+
+#include "ipc/channel.h"
+#include "ipc/os/clock.h"
+#include "ipc/os/futex.h"
+#include "ipc/sysv_shm/ring_wait.h"
+
+namespace ipcmark::shm_broadcast {
+
+using sysv_shm::AwaitSpinning;
+using sysv_shm::kLookNanos;
+using sysv_shm::kSpinRounds;
+using sysv_shm::Sleepers;
+
+inline constexpr uint32_t kSomebodySleeps = 1;
+
+// The word as the kernel sees it. An instrumented atomic is one with other member functions.
+template <typename Word>
+const std::atomic<uint32_t>& FutexOf(const Word& word) noexcept {
+  static_assert(sizeof(Word) == sizeof(std::atomic<uint32_t>));
+  return reinterpret_cast<const std::atomic<uint32_t>&>(word);
+}
+
+template <Sleepers sleepers, typename Word, typename Ready, typename Look>
+IoResult AwaitSleeping(Word& word, Deadline deadline, const Ready& ready, const Look& look) noexcept {
+  IoResult result = IoResult::Ok(0);
+  for (;;) {
+    // Sequentially consistent, then look once more: the handshake above.
+    const uint32_t asleep = word.fetch_or(kSomebodySleeps, std::memory_order_seq_cst) | kSomebodySleeps;
+    if (ready()) break;
+    const os::FutexWait woken = os::WaitOnFutex(FutexOf(word), asleep, os::Slice(deadline, kLookNanos));
+    const int err = errno;
+    if (ready()) break;
+    if (woken == os::FutexWait::kInterrupted) {
+      result = IoResult::Of(Outcome::kInterrupted, EINTR);
+    } else if (woken == os::FutexWait::kError) {
+      result = IoResult::Of(Outcome::kError, err);
+    } else {
+      // Also after a wake-up that made nothing ready: an end that closes wakes us to say so.
+      result = look();
+      if (result.ok() && !ready() && os::HasPassed(deadline)) result = IoResult::Of(Outcome::kDeadline);
+    }
+    if (!result.ok()) break;
+  }
+  // The only sleeper takes its mark back, which saves a needless wake-up. Relaxed: it tells nobody anything.
+  if constexpr (sleepers == Sleepers::kOne) word.fetch_and(~kSomebodySleeps, std::memory_order_relaxed);
+  return result;
+}
+
+// Waits as `wait` says until ready() or it cannot become so. `look` returns ok, or why nobody will make it ready; it is
+// called when nothing has happened for a while and after a wake-up in vain. ok means that the last ready() was true.
+template <Sleepers sleepers, typename Word, typename Ready, typename Look>
+IoResult Await(Wait wait, Word& word, Deadline deadline, const Ready& ready, const Look& look) noexcept {
+  if (ready()) return IoResult::Ok(0);
+  if (deadline.immediate()) {
+    // One look, so that a poll in a loop ends too when nobody is left.
+    const IoResult peer = look();
+    return !peer.ok() || ready() ? peer : IoResult::Of(Outcome::kWouldBlock, EAGAIN);
+  }
+  if (wait == Wait::kSpin) return AwaitSpinning(deadline, ready, look);
+  if (wait == Wait::kSpinThenBlock && sysv_shm::Poll(kSpinRounds, ready)) return IoResult::Ok(0);
+  // A peer that went before we came never wakes us: look before the first sleep, not only after it.
+  const IoResult peer = look();
+  if (!peer.ok() || ready()) return peer;
+  return AwaitSleeping<sleepers>(word, deadline, ready, look);
+}
+
+// The other half of the handshake, after what the sleepers wait for has been made visible by a sequentially consistent
+// store. No system call when nobody sleeps.
+template <typename Word>
+bool SomebodySleeps(const Word& word) noexcept {
+  return (word.load(std::memory_order_seq_cst) & kSomebodySleeps) != 0;
+}
+
+template <Sleepers sleepers, typename Word>
+void WakeSleepers(Word& word) noexcept {
+  if (!SomebodySleeps(word)) return;
+  // Carries bit 0 into the epoch: who is about to sleep on the old word does not. Two wakers at once may leave the bit
+  // up, which costs one needless wake-up; nobody is left asleep, because each of them calls futex after its step.
+  word.fetch_add(1, std::memory_order_seq_cst);
+  os::WakeFutex(FutexOf(word), sleepers == Sleepers::kOne ? 1 : INT_MAX);
+}
+
+}  // namespace ipcmark::shm_broadcast
+
+#endif  // IPCMARK_IPC_SHM_BROADCAST_SLEEP_H_
