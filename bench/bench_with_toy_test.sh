@@ -7,5 +7,5 @@ bench=$TEST_SRCDIR/$TEST_WORKSPACE/bench/bench_with_toy
 for row in RoundTrip/toy/block/64 Throughput/toy/block/64 RoundTrip/pipe/block/64; do
   grep -q "\"name\": \"$row/manual_time\"" run.json || { echo "no row $row"; cat run.json; exit 1; }
 done
-grep -q '^  toy  *block  *64 B' table
+grep -q '^ toy  *block  *64 B' table
 ! grep -q error_occurred run.json

@@ -16,6 +16,7 @@ struct Suite {
   SuiteTiming timing;
   std::vector<uint32_t> message_bytes;
   std::vector<int> attached;
+  std::vector<uint32_t> fan;  // processes on the large side of FanIn and Broadcast
 };
 
 std::vector<uint32_t> PowersOfTwo(uint32_t first, uint32_t last, uint32_t factor) {
@@ -27,9 +28,9 @@ std::vector<uint32_t> PowersOfTwo(uint32_t first, uint32_t last, uint32_t factor
 // About 10 seconds, 1 minute and 10 minutes on two CPUs.
 const std::vector<Suite>& Suites() {
   static const auto* suites = new std::vector<Suite>{
-      {"smoke", {0.05, 1}, {8, 4096, 1 << 20}, {1, 64}},
-      {"quick", {0.2, 1}, PowersOfTwo(8, 1 << 20, 8), {1, 4, 16, 64}},
-      {"full", {0.4, 3}, PowersOfTwo(8, 1 << 20, 2), {1, 2, 4, 8, 16, 32, 64}},
+      {"smoke", {0.05, 1}, {8, 4096, 1 << 20}, {1, 64}, {8}},
+      {"quick", {0.2, 1}, PowersOfTwo(8, 1 << 20, 8), {1, 4, 16, 64}, {1, 8, 64}},
+      {"full", {0.4, 3}, PowersOfTwo(8, 1 << 20, 2), {1, 2, 4, 8, 16, 32, 64}, {1, 2, 4, 8, 16, 32, 64}},
   };
   return *suites;
 }
@@ -46,39 +47,94 @@ absl::StatusOr<Suite> FindSuite(const std::string& name) {
       absl::StrCat("--suite=", name, ": no such suite; choose one of ", absl::StrJoin(names, ", ")));
 }
 
+enum class Ends : uint8_t { kOneToOne, kManyToOne, kOneToAll };
+
 struct Scenario {
   const char* name;
-  int objects;  // that it holds at once
-  absl::StatusOr<SliceResult> (*PrimitiveEntry::*run)(const SliceSpec&);
+  Ends ends;
+  int objects;              // that it holds at once
+  uint32_t depth_messages;  // unless the user chooses; kAutoDepth
+  ScenarioRun PrimitiveEntry::*run;
 };
-constexpr Scenario kScenarios[] = {{"RoundTrip", 2, &PrimitiveEntry::round_trip},
-                                   {"Throughput", 1, &PrimitiveEntry::throughput}};
+// One message is on its way in a round trip: more slots would only make it walk through more memory.
+constexpr uint32_t kRoundTripDepth = 64;
+constexpr Scenario kScenarios[] = {
+    {"RoundTrip", Ends::kOneToOne, 2, kRoundTripDepth, &PrimitiveEntry::round_trip},
+    {"Throughput", Ends::kOneToOne, 1, kAutoDepth, &PrimitiveEntry::throughput},
+    {"Loan", Ends::kOneToOne, 1, kAutoDepth, &PrimitiveEntry::loan},
+    {"FanIn", Ends::kManyToOne, 1, kAutoDepth, &PrimitiveEntry::fan_throughput},
+    {"FanInLatency", Ends::kManyToOne, 1, kAutoDepth, &PrimitiveEntry::fan_latency},
+    {"Broadcast", Ends::kOneToAll, 1, kAutoDepth, &PrimitiveEntry::fan_throughput},
+    {"BroadcastLatency", Ends::kOneToAll, 1, kAutoDepth, &PrimitiveEntry::fan_latency},
+};
+constexpr uint32_t kFanBytes = 64;
 
-absl::Status AddScenarioCase(const Scenario& scenario, const PrimitiveEntry& primitive, Wait wait, uint32_t bytes,
-                             const Options& options, CaseList& list) {
-  SliceSpec spec = {
-      .geometry = {.depth_messages = DepthFor(options.depth_messages, bytes), .max_message_bytes = bytes, .wait = wait},
-      .message_bytes = bytes,
-      .messages = 0,
-      .sender_cpu = options.sender_cpu,
-      .receiver_cpu = options.receiver_cpu};
-  const std::string name = absl::StrCat(scenario.name, "/", primitive.name, "/", WaitName(wait), "/", bytes);
-  absl::Status probed = primitive.probe(spec.geometry, scenario.objects);
-  if (absl::IsUnimplemented(probed)) {
-    list.skipped.push_back({name, std::string(probed.message())});
+// One point of what a scenario is measured over.
+struct Point {
+  const PrimitiveEntry& primitive;
+  Wait wait;
+  uint32_t bytes;
+  uint32_t fan;  // processes on the large side
+};
+
+std::string NameOf(const Scenario& scenario, const Point& point) {
+  const char* side = scenario.ends == Ends::kManyToOne ? "/senders:" : "/receivers:";
+  return absl::StrCat(scenario.name, "/", point.primitive.name, "/", WaitName(point.wait), "/", point.bytes,
+                      scenario.ends == Ends::kOneToOne ? "" : absl::StrCat(side, point.fan));
+}
+
+Geometry GeometryOf(const Scenario& scenario, const Point& point, const Options& options) {
+  const uint32_t wanted = options.depth_messages == kAutoDepth ? scenario.depth_messages : options.depth_messages;
+  return {.depth_messages = DepthFor(wanted, point.bytes),
+          .max_message_bytes = point.bytes,
+          .wait = point.wait,
+          .senders = scenario.ends == Ends::kManyToOne ? point.fan : 1,
+          .receivers = scenario.ends == Ends::kOneToAll ? point.fan : 1};
+}
+
+// kUnimplemented with the reason why this cannot be measured, or what the system says.
+absl::Status CanMeasure(const Scenario& scenario, const Point& point, const Geometry& geometry) {
+  const PrimitiveEntry& primitive = point.primitive;
+  if (primitive.*scenario.run == nullptr) {
+    return absl::UnimplementedError(absl::StrCat(primitive.name, " hands nothing over in place (no Loan and View)"));
+  }
+  if (scenario.ends == Ends::kOneToAll && !primitive.capabilities.broadcasts) {
+    return absl::UnimplementedError(absl::StrCat(primitive.name, " does not broadcast"));
+  }
+  const size_t cpus = os::AllowedCpus().size();
+  if (scenario.ends != Ends::kOneToOne && point.wait == Wait::kSpin && point.fan + 1 > cpus) {
+    return absl::UnimplementedError(
+        absl::StrCat("more spinning processes than CPUs (", cpus, ") would measure the scheduler"));
+  }
+  return primitive.probe(geometry, scenario.objects);
+}
+
+absl::Status AddScenarioCase(const Scenario& scenario, const Point& point, const Options& options, CaseList& list) {
+  SliceSpec spec = {.geometry = GeometryOf(scenario, point, options),
+                    .message_bytes = point.bytes,
+                    .messages = 0,
+                    .sender_cpu = options.sender_cpu,
+                    .receiver_cpu = options.receiver_cpu};
+  const std::string name = NameOf(scenario, point);
+  absl::Status can = CanMeasure(scenario, point, spec.geometry);
+  if (absl::IsUnimplemented(can)) {
+    list.skipped.push_back({name, std::string(can.message())});
     return absl::OkStatus();
   }
-  if (!probed.ok()) return probed;
+  if (!can.ok()) return can;
+  const bool fan = scenario.ends != Ends::kOneToOne;
   Case one = {.name = name,
               .scenario = scenario.name,
-              .subject = primitive.name,
-              .variant = WaitName(wait),
-              .size = FormatBytes(bytes),
-              .bytes = bytes,
+              .subject = point.primitive.name,
+              .variant = WaitName(point.wait),
+              .size = absl::StrCat(FormatBytes(point.bytes), fan ? absl::StrCat(" x", point.fan) : ""),
+              .bytes = point.bytes,
               .depth_messages = spec.geometry.depth_messages,
-              .sender_cpu = options.sender_cpu,
-              .receiver_cpu = options.receiver_cpu};
-  one.run = [run = primitive.*scenario.run, spec](uint64_t messages, const std::atomic<bool>* cancel) mutable {
+              .senders = spec.geometry.senders,
+              .receivers = spec.geometry.receivers,
+              .sender_cpu = spec.geometry.senders == 1 ? options.sender_cpu : os::kAnyCpu,
+              .receiver_cpu = spec.geometry.receivers == 1 ? options.receiver_cpu : os::kAnyCpu};
+  one.run = [run = point.primitive.*scenario.run, spec](uint64_t messages, const std::atomic<bool>* cancel) mutable {
     spec.messages = messages;
     spec.cancel = cancel;
     return run(spec);
@@ -130,6 +186,8 @@ absl::StatusOr<std::vector<PrimitiveEntry>> ChosenPrimitives(const Options& opti
 
 uint32_t DepthFor(uint32_t wanted, uint32_t message_bytes) {
   constexpr uint32_t most_payload_bytes = 4 << 20;
+  constexpr uint32_t pipe_bytes = 64 << 10;
+  if (wanted == kAutoDepth) wanted = std::clamp<uint32_t>(pipe_bytes / message_bytes, 64, 1024);
   return std::min(wanted, std::max<uint32_t>(4, most_payload_bytes / message_bytes));
 }
 
@@ -155,11 +213,15 @@ absl::StatusOr<CaseList> BuildCases(const Options& options) {
   }
   CaseList list;
   for (const Scenario& scenario : kScenarios) {
+    const bool fan = scenario.ends != Ends::kOneToOne;
+    const std::vector<uint32_t> fan_sizes = options.message_bytes.empty() ? std::vector{kFanBytes} : sizes;
     for (const PrimitiveEntry& primitive : *primitives) {
       for (Wait wait : kAllWaits) {
-        for (uint32_t bytes : sizes) {
-          absl::Status added = AddScenarioCase(scenario, primitive, wait, bytes, options, list);
-          if (!added.ok()) return added;
+        for (uint32_t bytes : fan ? fan_sizes : sizes) {
+          for (uint32_t processes : fan ? suite->fan : std::vector<uint32_t>{1}) {
+            absl::Status added = AddScenarioCase(scenario, {primitive, wait, bytes, processes}, options, list);
+            if (!added.ok()) return added;
+          }
         }
       }
     }

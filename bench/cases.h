@@ -15,11 +15,14 @@
 
 namespace ipcmark::bench {
 
+// As many messages as 64 KiB hold, which is what a pipe holds whatever it is asked for, but 64 to 1,024.
+inline constexpr uint32_t kAutoDepth = 0;
+
 struct Options {
   std::string suite = "quick";
-  std::vector<std::string> primitives;  // empty: all
-  std::vector<uint32_t> message_bytes;  // empty: the suite's
-  uint32_t depth_messages = 64;         // at most; large messages get fewer, see DepthFor
+  std::vector<std::string> primitives;   // empty: all
+  std::vector<uint32_t> message_bytes;   // empty: the suite's
+  uint32_t depth_messages = kAutoDepth;  // at most; large messages get fewer, see DepthFor
   int sender_cpu = os::kAnyCpu;
   int receiver_cpu = os::kAnyCpu;
 };
@@ -30,11 +33,13 @@ struct Case {
   std::string scenario;  // "RoundTrip"
   std::string subject;   // the primitive
   std::string variant;   // the wait strategy, or Attach's call
-  std::string size;      // "64 B", or Attach's "x8"
+  std::string size;      // "64 B", "64 B x8" with 8 processes on the large side, or Attach's "x8"
   uint32_t bytes = 0;
   uint32_t depth_messages = 0;  // 0: has none
-  int attached = 0;             // 0: not an Attach case
-  uint64_t pages = 0;           // likewise
+  uint32_t senders = 1;
+  uint32_t receivers = 1;
+  int attached = 0;    // 0: not an Attach case
+  uint64_t pages = 0;  // likewise
   int sender_cpu = os::kAnyCpu;
   int receiver_cpu = os::kAnyCpu;
   // Runs one slice of so many messages.

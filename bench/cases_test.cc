@@ -41,6 +41,8 @@ TEST(Cases, AreNamedByScenarioPrimitiveWaitAndBytes) {
                   "RoundTrip/narrow/block/64", "RoundTrip/narrow/block/8"));
   EXPECT_THAT(NamesOf(*list, "Throughput/narrow/"),
               ElementsAre("Throughput/narrow/block/64", "Throughput/narrow/block/8"));
+  EXPECT_THAT(NamesOf(*list, "FanIn/narrow/"),
+              ElementsAre("FanIn/narrow/block/64/senders:8", "FanIn/narrow/block/8/senders:8"));
   EXPECT_THAT(NamesOf(*list, "Attach/sysv_shm/shmdt/"),
               ElementsAre("Attach/sysv_shm/shmdt/1048576/attached:1", "Attach/sysv_shm/shmdt/1048576/attached:64"));
 }
@@ -76,7 +78,9 @@ TEST(Cases, WhatAPrimitiveCannotIsSkippedWithItsReason) {
   EXPECT_THAT(skipped, AllOf(Contains("RoundTrip/narrow/spin/8: narrow only blocks"),
                              Contains("RoundTrip/narrow/block/2048: narrow carries 1024 bytes"),
                              Contains("Throughput/narrow/block/2048: narrow carries 1024 bytes"),
-                             Not(Contains(HasSubstr("sysv_shm")))));
+                             Contains("Loan/narrow/block/8: narrow hands nothing over in place (no Loan and View)"),
+                             Contains("Broadcast/narrow/block/8/receivers:8: narrow does not broadcast"),
+                             Not(Contains(HasSubstr("RoundTrip/sysv_shm")))));
 }
 
 TEST(Cases, CarryWhatTheirRowShows) {
@@ -126,6 +130,10 @@ TEST(Cases, RunASliceOfTheirOwnGeometry) {
 }
 
 TEST(Cases, DepthIsWhatIsWantedUpToFourMebibytesButFourMessages) {
+  EXPECT_EQ(DepthFor(kAutoDepth, 8), 1024U);
+  EXPECT_EQ(DepthFor(kAutoDepth, 128), 512U);
+  EXPECT_EQ(DepthFor(kAutoDepth, 4096), 64U);
+  EXPECT_EQ(DepthFor(kAutoDepth, 1 << 20), 4U);
   EXPECT_EQ(DepthFor(64, 8), 64U);
   EXPECT_EQ(DepthFor(64, 65536), 64U);
   EXPECT_EQ(DepthFor(64, 65544), 63U);

@@ -69,8 +69,9 @@ TEST(BenchRun, PrintsATableAndWritesTheFileOfTheSchema) {
   EXPECT_EQ(conformance::Belongings(), before);
   EXPECT_THAT(outcome.out,
               AllOf(HasSubstr("\nRoundTrip ("), HasSubstr("\nThroughput ("), HasSubstr("\nAttach ("),
-                    HasSubstr("\n  sysv_shm   spin "), HasSubstr("\n  mmap_queue block "),
-                    HasSubstr("\n  pipe       block "), HasSubstr("\nskipped\n"), Not(HasSubstr("FAILED"))));
+                    HasSubstr("\nLoan ("), HasSubstr("\nFanIn ("), HasSubstr("\nBroadcastLatency ("),
+                    HasSubstr("\n sysv_shm      spin "), HasSubstr("\n mmap_queue    block "),
+                    HasSubstr("\n pipe          block "), HasSubstr("\nskipped\n"), Not(HasSubstr("FAILED"))));
 
   ASSERT_THAT(program.Files(), ElementsAre(MatchesRegex("results/runs/20.*-smoke\\.json")));
   const std::string file = program.Files().front();
@@ -91,8 +92,10 @@ TEST(BenchRun, PrintsATableAndWritesTheFileOfTheSchema) {
     } else if (name.rfind("RoundTrip/", 0) == 0 || name.rfind("Throughput/", 0) == 0) {
       EXPECT_THAT(Keys(row),
                   IsSupersetOf({"depth_messages", "bytes_per_second", "receiver_cpu_ns", "receiver_voluntary_switches",
-                                "receiver_involuntary_switches", "pinned_receiver_cpu"}))
+                                "receiver_involuntary_switches", "pinned_receiver_cpu", "roofline_ns", "of_roofline"}))
           << name;
+      const double nanos = row[name[0] == 'R' ? "p50_ns" : "real_time"].GetDouble();
+      EXPECT_NEAR(row["of_roofline"].GetDouble(), nanos / row["roofline_ns"].GetDouble(), 1e-3) << name;
       // Per message, in the row's own units.
       EXPECT_NEAR(row["items_per_second"].GetDouble() * row["real_time"].GetDouble(), 1e9, 1e5) << name;
       EXPECT_NEAR(row["cpu_time"].GetDouble(), row["sender_cpu_ns"].GetDouble() + row["receiver_cpu_ns"].GetDouble(),
@@ -111,8 +114,10 @@ TEST(BenchRun, InAnyFormatPutsNothingElseOnStdout) {
   const Strings pipe = {"--primitives=pipe", "--bytes=8"};
   Strings json = Tiny(pipe);
   json.emplace_back("--benchmark_format=json");
-  EXPECT_THAT(Names(Parse(RunBench(json).out)),
-              ElementsAre("RoundTrip/pipe/block/8/manual_time", "Throughput/pipe/block/8/manual_time"));
+  EXPECT_THAT(
+      Names(Parse(RunBench(json).out)),
+      ElementsAre("RoundTrip/pipe/block/8/manual_time", "Throughput/pipe/block/8/manual_time",
+                  "FanIn/pipe/block/8/senders:8/manual_time", "FanInLatency/pipe/block/8/senders:8/manual_time"));
   Strings console = Tiny(pipe);
   console.emplace_back("--benchmark_format=console");
   EXPECT_THAT(RunBench(console).out, AllOf(StartsWith("------"), HasSubstr("\nThroughput/pipe/block/8/manual_time "),
@@ -179,7 +184,7 @@ TEST(BenchRun, RepeatsInAnyOrderWithAggregates) {
 TEST(BenchRun, OfAggregatesOnlyHasATableAndAllThatWasAskedFor) {
   Program only(Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_repetitions=2", "--benchmark_out=run.json",
                      "--benchmark_report_aggregates_only=true"}));
-  EXPECT_THAT(only.Wait().out, HasSubstr("\n  pipe       block "));
+  EXPECT_THAT(only.Wait().out, HasSubstr("\n pipe          block "));
   EXPECT_THAT(Names(Parse(only.Contents("run.json"))),
               testing::Each(testing::ContainsRegex("_(mean|median|stddev|cv)$")));
   Program display(Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_repetitions=2", "--benchmark_out=run.json",

@@ -27,7 +27,7 @@ absl::Status ProbeNarrow(const Geometry& geometry, int objects) {
 PrimitiveEntry Entry(const char* name, absl::Status (*probe)(const Geometry&, int)) {
   PrimitiveEntry entry = MakePrimitiveEntry<pipe::Channel>(name);
   entry.probe = probe;
-  entry.round_trip = entry.throughput = &Run;
+  entry.round_trip = entry.throughput = entry.fan_throughput = entry.fan_latency = &Run;
   return entry;
 }
 

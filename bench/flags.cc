@@ -152,7 +152,8 @@ usage: ./bazelw run //bench -- [flags]
   --primitives=A,B    only these; known: )",
       absl::StrJoin(primitives, ", "), R"(
   --bytes=N,M         only these message sizes
-  --depth=N           messages that an object holds (default 64; large messages get fewer, see the rows)
+  --depth=N           messages that an object holds (default: what 64 KiB hold, 64 to 1,024 of them, and 64 in
+                      RoundTrip; large messages get fewer, see the rows)
   --cpus=S,R          CPUs of the sender and the receiver (default: the first two that are allowed)
   --unpinned          let the scheduler place the processes
   --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,

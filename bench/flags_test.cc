@@ -21,7 +21,7 @@ TEST(Flags, WithoutArgumentsAreTheQuickSuitePinnedToTheFirstTwoCpus) {
   EXPECT_EQ(flags->options.suite, "quick");
   EXPECT_THAT(flags->options.primitives, IsEmpty());
   EXPECT_THAT(flags->options.message_bytes, IsEmpty());
-  EXPECT_EQ(flags->options.depth_messages, 64U);
+  EXPECT_EQ(flags->options.depth_messages, kAutoDepth);
   const std::vector<int> cpus = os::AllowedCpus();
   EXPECT_EQ(flags->options.sender_cpu, cpus.front());
   EXPECT_EQ(flags->options.receiver_cpu, cpus[std::min<size_t>(1, cpus.size() - 1)]);

@@ -35,39 +35,50 @@ double MedianOf(const std::vector<const Run*>& runs, const std::string& name) {
   return MedianOver(runs, [&](const Run& run) { return CounterOr(run, name, NAN); });
 }
 
-constexpr int kLabelColumns = 36;
+constexpr int kLabelColumns = 37;
 
 // Who, how and how large; where that is too long for its columns, the end of the variant gives way.
 std::string Label(const Case& one) {
-  const std::string label = absl::StrCat("  ", PadRight(one.subject, 10), " ", one.variant);
+  const std::string label = absl::StrCat(" ", PadRight(one.subject, 13), " ", one.variant);
   const int size_columns = std::max(7, Columns(one.size) + 1);
   return absl::StrCat(PadRight(Cut(label, kLabelColumns - size_columns), kLabelColumns - size_columns),
                       PadLeft(one.size, size_columns));
 }
 
+// The column's heading says it.
+std::string WithoutPerSecond(const std::string& text) { return text.substr(0, text.rfind("/s")); }
+
 std::string Row(const Case& one, const std::vector<const Run*>& runs) {
   const bool attach = one.attached > 0;
-  const auto nanos = [&](const char* name) { return PadLeft(FormatNanos(MedianOf(runs, name)), 9); };
+  const auto nanos = [&](const char* name) { return PadLeft(FormatNanos(MedianOf(runs, name)), 8); };
   const double cpu_seconds = MedianOver(runs, [](const Run& run) {
     return run.cpu_accumulated_time / static_cast<double>(std::max<benchmark::IterationCount>(1, run.iterations));
   });
   const double switches = MedianOf(runs, kSenderSwitches) + (attach ? 0 : MedianOf(runs, kReceiverSwitches));
-  const std::string cpu = PadLeft(FormatNanos(cpu_seconds * 1e9), 9);
+  const std::string cpu = PadLeft(FormatNanos(cpu_seconds * 1e9), 8);
   const std::string row = absl::StrCat(Label(one), nanos(kP50), nanos(kP99), nanos(kP999),
                                        PadLeft(FormatRate(MedianOf(runs, "items_per_second")), 9));
-  if (attach) return absl::StrCat(row, PadLeft("", 10), cpu);
-  return absl::StrCat(row, PadLeft(FormatBandwidth(MedianOf(runs, "bytes_per_second")), 10), cpu,
-                      PadLeft(FormatCount(switches), 7));
+  if (attach) return absl::StrCat(row, PadLeft("", 9), cpu);
+  return absl::StrCat(row, PadLeft(WithoutPerSecond(FormatBandwidth(MedianOf(runs, "bytes_per_second"))), 9), cpu,
+                      PadLeft(FormatCount(switches), 6), PadLeft(FormatCount(MedianOf(runs, kOfRoofline)), 6));
+}
+
+// What a row of this scenario is about.
+const char* Unit(const Case& one) {
+  if (one.scenario == "RoundTrip") return "per round trip; roof: times the ping-pong of one cache line";
+  if (one.scenario == "Throughput") return "per message, timed by the receiver; roof: times one copy of the bytes";
+  if (one.scenario == "Loan") return "per message handed over in place, timed by the receiver";
+  if (one.scenario == "FanIn") return "N senders to one receiver, which times; per message";
+  if (one.scenario == "Broadcast") return "one sender, N receivers that each get every message; per message";
+  return "from before Send until a receiver has it; one message a sender on its way";
 }
 
 std::string Heading(const Case& one) {
   const bool attach = one.attached > 0;
-  const std::string title = one.scenario + (attach                        ? " (per call; xN: processes attached)"
-                                            : one.scenario == "RoundTrip" ? " (per round trip)"
-                                                                          : " (per message, timed by the receiver)");
-  return absl::StrCat("\n", title, "\n", PadRight("", kLabelColumns), PadLeft("p50", 9), PadLeft("p99", 9),
-                      PadLeft("p99.9", 9), PadLeft("rate", 9), PadLeft(attach ? "" : "payload", 10), PadLeft("CPU", 9),
-                      attach ? "" : PadLeft("sw", 7), "\n");
+  return absl::StrCat("\n", one.scenario, " (", attach ? "per call; xN: processes attached" : Unit(one), ")\n",
+                      PadRight("", kLabelColumns), PadLeft("p50", 8), PadLeft("p99", 8), PadLeft("p99.9", 8),
+                      PadLeft("rate", 9), PadLeft(attach ? "" : "bytes/s", 9), PadLeft("CPU", 8),
+                      attach ? "" : PadLeft("sw", 6) + PadLeft("roof", 6), "\n");
 }
 
 // The reasons, each once, with the first name that it applies to and how many more.

@@ -140,7 +140,7 @@ TEST(Table, OfNothingIsEmpty) { EXPECT_THAT(Table({CaseOf("x")}, {}, {}), IsEmpt
 
 TEST(Table, HasAtMostAHundredColumnsForEveryNameAndNumber) {
   const std::string endless(60, 'n');
-  for (const char* scenario : {"RoundTrip", "Throughput", "Attach"}) {
+  for (const char* scenario : {"RoundTrip", "Throughput", "FanInLatency", "Attach"}) {
     for (const double number : {0.0, 1.0, 9.995, 999.4, 999.5, 123456.0, 1e12, 1e18, 1e30, 1e300, double(INFINITY)}) {
       for (const std::string& subject : {std::string("p"), std::string("mmap_queue"), endless}) {
         for (const uint64_t bytes : {8UL, 4096UL, 1048568UL, 1073741816UL}) {

@@ -5,8 +5,10 @@
 //
 // The clock starts before the sender writes message n's payload (which is right after it has read the reply to n - 1)
 // and stops when it has read and checked the reply; one clock read per round trip. Inside: both payloads written and
-// read on both sides. Left out: fork, opening, warm-up, and the wait for the start barrier.
+// read on both sides. Left out: fork, opening, warm-up, and the wait for the start barrier. The roofline is the
+// ping-pong of one cache line.
 
+#include "bench/roofline.h"
 #include "bench/slice.h"
 #include "ipc/os/clock.h"
 #include "ipc/retry.h"
@@ -35,7 +37,8 @@ absl::Status GiveMessage(S& sender, std::span<uint64_t> words, uint64_t n) {
 }
 
 template <Primitive P>
-absl::Status AskAndTime(P& requests, P& replies, os::Gate& gate, const SliceSpec& spec, SliceShared& shared) {
+absl::Status AskAndTime(P& requests, P& replies, os::Gate& gate, const SliceSpec& spec, LinePingPong& roofline,
+                        SliceShared& shared) {
   auto sender = requests.OpenSender();
   if (!sender.ok()) return sender.status();
   auto receiver = replies.OpenReceiver();
@@ -51,6 +54,7 @@ absl::Status AskAndTime(P& requests, P& replies, os::Gate& gate, const SliceSpec
     if (status.ok()) status = TakeMessage(*receiver, words, n);
     if (!status.ok()) return status;
   }
+  roofline.Lead();
   const UsageMeter usage;
   uint64_t samples = 0;
   uint64_t until_sample = 1;
@@ -69,11 +73,13 @@ absl::Status AskAndTime(P& requests, P& replies, os::Gate& gate, const SliceSpec
   shared.end_nanos = before;
   shared.samples = samples;
   shared.sender = usage.Stop();
+  roofline.Lead();
   return absl::OkStatus();
 }
 
 template <Primitive P>
-absl::Status Answer(P& requests, P& replies, os::Gate& gate, const SliceSpec& spec, SliceShared& shared) {
+absl::Status Answer(P& requests, P& replies, os::Gate& gate, const SliceSpec& spec, LinePingPong& roofline,
+                    SliceShared& shared) {
   auto receiver = requests.OpenReceiver();
   if (!receiver.ok()) return receiver.status();
   auto sender = replies.OpenSender();
@@ -92,9 +98,12 @@ absl::Status Answer(P& requests, P& replies, os::Gate& gate, const SliceSpec& sp
     return status;
   };
   absl::Status status = answer(0, warmup);
+  if (!status.ok()) return status;
+  roofline.Follow();
   const UsageMeter usage;
-  if (status.ok()) status = answer(warmup, warmup + spec.messages);
+  status = answer(warmup, warmup + spec.messages);
   shared.receiver = usage.Stop();
+  if (status.ok()) roofline.Follow();
   return status;
 }
 
@@ -107,25 +116,24 @@ absl::StatusOr<SliceResult> RoundTrip(const SliceSpec& spec) {
   absl::StatusOr<os::Mapping> mapping = SliceShared::Create(std::min(spec.messages, kMaxSamples));
   if (!mapping.ok()) return mapping.status();
   SliceShared& shared = SliceShared::In(*mapping);
+  absl::StatusOr<LinePingPong> roofline = LinePingPong::Create(spec.messages);
+  if (!roofline.ok()) return roofline.status();
   absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(2, spec.cancel);
   if (!group.ok()) return group.status();
   const Deadline watchdog = os::After(spec.watchdog_nanos);
-  absl::Status status = group
-                            ->Spawn("receiver", spec.receiver_cpu,
-                                    [&](os::Gate& gate) { return Answer(*requests, *replies, gate, spec, shared); })
-                            .status();
-  if (status.ok()) {
-    status = group
-                 ->Spawn("sender", spec.sender_cpu,
-                         [&](os::Gate& gate) { return AskAndTime(*requests, *replies, gate, spec, shared); })
-                 .status();
-  }
+  const auto answer = [&](os::Gate& gate) { return Answer(*requests, *replies, gate, spec, *roofline, shared); };
+  const auto ask = [&](os::Gate& gate) { return AskAndTime(*requests, *replies, gate, spec, *roofline, shared); };
+  absl::Status status = group->Spawn("receiver", spec.receiver_cpu, answer).status();
+  if (status.ok()) status = group->Spawn("sender", spec.sender_cpu, ask).status();
   requests->ReleaseEnds();
   replies->ReleaseEnds();
   if (status.ok()) status = group->Start(watchdog);
   if (status.ok()) status = group->Join(watchdog);
   if (!status.ok()) return status;
-  return TakeResult(shared, spec.messages, /*messages_per_sample=*/1);
+  SliceResult result = TakeResult(shared, spec.messages, /*messages_per_sample=*/1);
+  result.roofline_nanos = roofline->Nanos();
+  result.bounds_median = true;
+  return result;
 }
 
 }  // namespace ipcmark::bench

@@ -36,6 +36,17 @@ void AddQuantiles(const SliceResult& result, benchmark::UserCounters& counters) 
   counters["sample_messages"] = static_cast<double>(result.messages_per_sample);
 }
 
+// A distribution of single messages is compared by its median, a rate by the time per message.
+void AddRoofline(const SliceResult& result, benchmark::UserCounters& counters) {
+  if (result.roofline_nanos == 0) return;
+  const std::optional<int64_t> p50 = Quantile(result.samples_nanos, 0.5);
+  if (result.bounds_median && !p50.has_value()) return;
+  const double nanos = result.bounds_median ? static_cast<double>(*p50)
+                                            : static_cast<double>(result.nanos) / static_cast<double>(result.messages);
+  counters[kRoofline] = result.roofline_nanos;
+  counters[kOfRoofline] = nanos / result.roofline_nanos;
+}
+
 void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCounters& counters) {
   const auto messages = static_cast<double>(result.messages);
   const double seconds = static_cast<double>(result.nanos) / os::kNanosPerSecond;
@@ -47,12 +58,15 @@ void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCoun
   counters[kAllCpu] = static_cast<double>(result.sender.cpu_nanos + result.receiver.cpu_nanos) / messages;
   counters["pinned_sender_cpu"] = one.sender_cpu;
   counters["items_per_second"] = messages / seconds;
+  AddRoofline(result, counters);
   if (one.attached > 0) {
     counters["attached"] = one.attached;
     counters["pages"] = static_cast<double>(one.pages);
     return;
   }
   counters["depth_messages"] = one.depth_messages;
+  counters["senders"] = one.senders;
+  counters["receivers"] = one.receivers;
   counters["bytes_per_second"] = messages * one.bytes / seconds;
   counters[kReceiverCpu] = static_cast<double>(result.receiver.cpu_nanos) / messages;
   counters[kReceiverSwitches] = static_cast<double>(result.receiver.voluntary_switches) / messages;

@@ -7,11 +7,15 @@
 #include <span>
 #include <string>
 
+#include "bench/fan.h"
+#include "bench/loan.h"
 #include "bench/round_trip.h"
 #include "bench/slice.h"
 #include "bench/throughput.h"
 
 namespace ipcmark::bench {
+
+using ScenarioRun = absl::StatusOr<SliceResult> (*)(const SliceSpec&);
 
 struct PrimitiveEntry {
   const char* name;
@@ -19,8 +23,11 @@ struct PrimitiveEntry {
   // Makes so many objects at once and drops them: OK, or why the primitive cannot (kUnimplemented) or the system does
   // not carry them.
   absl::Status (*probe)(const Geometry&, int objects);
-  absl::StatusOr<SliceResult> (*round_trip)(const SliceSpec&);
-  absl::StatusOr<SliceResult> (*throughput)(const SliceSpec&);
+  ScenarioRun round_trip;
+  ScenarioRun throughput;
+  ScenarioRun loan;            // null: it has no Loan and View
+  ScenarioRun fan_throughput;  // the geometry says how many senders or receivers
+  ScenarioRun fan_latency;
 };
 
 template <Primitive P>
@@ -40,7 +47,10 @@ PrimitiveEntry MakePrimitiveEntry(const char* name) {
           .capabilities = P::kCapabilities,
           .probe = &Probe<P>,
           .round_trip = &RoundTrip<P>,
-          .throughput = &Throughput<P>};
+          .throughput = &Throughput<P>,
+          .loan = LoanOf<P>(),
+          .fan_throughput = &Fan<FanMode::kThroughput, P>,
+          .fan_latency = &Fan<FanMode::kLatency, P>};
 }
 
 // Every primitive that this binary was built with, in the order of its list. bench.bzl generates the definition.

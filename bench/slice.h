@@ -2,7 +2,8 @@
 #define IPCMARK_BENCH_SLICE_H_
 
 // A slice: one short timed run of one scenario over one primitive, in fresh processes. In this file what goes in, what
-// comes out, and what the processes share meanwhile. round_trip.h and throughput.h have the timed loops.
+// comes out, and what the processes share meanwhile. round_trip.h, throughput.h, loan.h and fan.h have the timed loops,
+// roofline.h what they are compared with.
 
 #include <atomic>
 #include <cstdint>
@@ -43,6 +44,9 @@ struct SliceResult {
   std::vector<int64_t> samples_nanos;  // raw, sorted ascending; each covers messages_per_sample messages
   SideUsage sender = {};
   SideUsage receiver = {};
+  // What the hardware alone needs for a message (a round trip), measured in this slice: roofline.h. 0: not measured.
+  double roofline_nanos = 0;
+  bool bounds_median = false;  // it bounds the samples' median; else the mean time per message
 };
 
 // More samples than this are thinned out evenly: memory is bounded, and quantiles do not get better.

@@ -6,7 +6,7 @@
 // The clock starts before the sender writes the first timed payload, with the object empty, and stops when the receiver
 // has read and checked the last one. A sample is the time between the receiver's completions of a batch of messages
 // (messages_per_sample of them), so that the clock read vanishes. Left out: fork, opening, warm-up, the drain between
-// warm-up and start.
+// warm-up and start. The roofline is one copy through shared memory.
 
 #include "bench/round_trip.h"
 #include "ipc/os/futex.h"
@@ -18,8 +18,22 @@ constexpr uint64_t MessagesPerSample(uint32_t message_bytes) {
   return std::clamp<uint64_t>(64 * 1024 / message_bytes, 1, 64);
 }
 
-template <Primitive P>
-absl::Status SendAll(P& object, os::Gate& gate, const SliceSpec& spec, SliceShared& shared) {
+// How messages get into the object and out of it, and what bounds that: Copied here, InPlace in loan.h.
+struct Copied {
+  using Bound = OneCopy;
+  template <SendEnd S>
+  static absl::Status Give(S& sender, std::span<uint64_t> words, uint64_t n) {
+    return GiveMessage(sender, words, n);
+  }
+  template <ReceiveEnd R>
+  static absl::Status Take(R& receiver, std::span<uint64_t> words, uint64_t n) {
+    return TakeMessage(receiver, words, n);
+  }
+};
+
+template <typename Carry, Primitive P>
+absl::Status SendAll(P& object, os::Gate& gate, const SliceSpec& spec, typename Carry::Bound& roofline,
+                     SliceShared& shared) {
   auto sender = object.OpenSender();
   if (!sender.ok()) return sender.status();
   object.ReleaseEnds();
@@ -28,21 +42,29 @@ absl::Status SendAll(P& object, os::Gate& gate, const SliceSpec& spec, SliceShar
   gate.Arrive();
   const auto send = [&](uint64_t from, uint64_t to) {
     absl::Status status;
-    for (uint64_t n = from; n < to && status.ok(); ++n) status = GiveMessage(*sender, words, n);
+    for (uint64_t n = from; n < to && status.ok(); ++n) status = Carry::Give(*sender, words, n);
     return status;
   };
   absl::Status status = send(0, warmup);
   if (!status.ok()) return status;
   while (shared.warm.load(std::memory_order_acquire) == 0) os::WaitOnFutex(shared.warm, 0, Deadline::Never());
+  roofline.Lead();
   const UsageMeter usage;
   shared.start_nanos = os::MonotonicNanos();
   status = send(warmup, warmup + spec.messages);
   shared.sender = usage.Stop();
+  if (!status.ok()) return status;
+  {
+    // Closes before the roofline's last burst: a receiver that misses a message learns so, instead of waiting.
+    const SenderOf<P> closing = *std::move(sender);
+  }
+  roofline.Lead();
   return status;
 }
 
-template <Primitive P>
-absl::Status ReceiveAllAndTime(P& object, os::Gate& gate, const SliceSpec& spec, SliceShared& shared) {
+template <typename Carry, Primitive P>
+absl::Status ReceiveAllAndTime(P& object, os::Gate& gate, const SliceSpec& spec, typename Carry::Bound& roofline,
+                               SliceShared& shared) {
   auto receiver = object.OpenReceiver();
   if (!receiver.ok()) return receiver.status();
   object.ReleaseEnds();
@@ -52,17 +74,18 @@ absl::Status ReceiveAllAndTime(P& object, os::Gate& gate, const SliceSpec& spec,
   const uint64_t batches_apart = spec.messages / batch / kMaxSamples + 1;
   gate.Arrive();
   for (uint64_t n = 0; n < warmup; ++n) {
-    absl::Status status = TakeMessage(*receiver, words, n);
+    absl::Status status = Carry::Take(*receiver, words, n);
     if (!status.ok()) return status;
   }
-  const UsageMeter usage;
   shared.warm.store(1, std::memory_order_release);
   os::WakeAllOnFutex(shared.warm);
+  roofline.Follow();
+  const UsageMeter usage;
   uint64_t samples = 0;
   uint64_t until_sample = batches_apart;
   int64_t before = 0;
   for (uint64_t n = 0; n < spec.messages; ++n) {
-    absl::Status status = TakeMessage(*receiver, words, warmup + n);
+    absl::Status status = Carry::Take(*receiver, words, warmup + n);
     if (!status.ok()) return status;
     if ((n + 1) % batch != 0) continue;
     const int64_t after = os::MonotonicNanos();
@@ -76,29 +99,40 @@ absl::Status ReceiveAllAndTime(P& object, os::Gate& gate, const SliceSpec& spec,
   shared.end_nanos = os::MonotonicNanos();
   shared.samples = samples;
   shared.receiver = usage.Stop();
+  roofline.Follow();
   return absl::OkStatus();
 }
 
-template <Primitive P>
-absl::StatusOr<SliceResult> Throughput(const SliceSpec& spec) {
+// One way, as fast as it goes.
+template <typename Carry, Primitive P>
+absl::StatusOr<SliceResult> Stream(const SliceSpec& spec) {
   absl::StatusOr<P> object = P::Create(spec.geometry);
   if (!object.ok()) return object.status();
   absl::StatusOr<os::Mapping> mapping =
       SliceShared::Create(std::min(spec.messages / MessagesPerSample(spec.message_bytes) + 1, kMaxSamples));
   if (!mapping.ok()) return mapping.status();
   SliceShared& shared = SliceShared::In(*mapping);
+  auto roofline = Carry::Bound::Create(spec.message_bytes, spec.geometry.depth_messages, spec.messages);
+  if (!roofline.ok()) return roofline.status();
   absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(2, spec.cancel);
   if (!group.ok()) return group.status();
   const Deadline watchdog = os::After(spec.watchdog_nanos);
-  const auto receive = [&](os::Gate& gate) { return ReceiveAllAndTime(*object, gate, spec, shared); };
-  const auto send = [&](os::Gate& gate) { return SendAll(*object, gate, spec, shared); };
+  const auto receive = [&](os::Gate& gate) { return ReceiveAllAndTime<Carry>(*object, gate, spec, *roofline, shared); };
+  const auto send = [&](os::Gate& gate) { return SendAll<Carry>(*object, gate, spec, *roofline, shared); };
   absl::Status status = group->Spawn("receiver", spec.receiver_cpu, receive).status();
   if (status.ok()) status = group->Spawn("sender", spec.sender_cpu, send).status();
   object->ReleaseEnds();
   if (status.ok()) status = group->Start(watchdog);
   if (status.ok()) status = group->Join(watchdog);
   if (!status.ok()) return status;
-  return TakeResult(shared, spec.messages, MessagesPerSample(spec.message_bytes));
+  SliceResult result = TakeResult(shared, spec.messages, MessagesPerSample(spec.message_bytes));
+  result.roofline_nanos = roofline->NanosPerMessage();
+  return result;
+}
+
+template <Primitive P>
+absl::StatusOr<SliceResult> Throughput(const SliceSpec& spec) {
+  return Stream<Copied, P>(spec);
 }
 
 }  // namespace ipcmark::bench

@@ -7,13 +7,17 @@
 
 namespace ipcmark {
 
-// Calls `operation` (returning IoResult) until its outcome is not kInterrupted. With an absolute deadline inside, a
-// storm of signals cannot make it wait longer.
+constexpr Outcome OutcomeOf(const IoResult& result) { return result.outcome; }
+constexpr Outcome OutcomeOf(const LoanResult& loan) { return loan.result.outcome; }
+constexpr Outcome OutcomeOf(const ViewResult& view) { return view.result.outcome; }
+
+// Calls `operation` (returning IoResult, LoanResult or ViewResult) until its outcome is not kInterrupted. With an
+// absolute deadline inside, a storm of signals cannot make it wait longer.
 template <typename Operation>
-IoResult RetryInterrupted(const Operation& operation) noexcept {
+auto RetryInterrupted(const Operation& operation) noexcept {
   for (;;) {
-    const IoResult result = operation();
-    if (result.outcome != Outcome::kInterrupted) [[likely]] {
+    const auto result = operation();
+    if (OutcomeOf(result) != Outcome::kInterrupted) [[likely]] {
       return result;
     }
   }

@@ -1,0 +1,255 @@
+#ifndef IPCMARK_BENCH_FAN_H_
+#define IPCMARK_BENCH_FAN_H_
+
+// Many processes on one side: N senders to one receiver (fan-in), or one sender to N receivers that each get every
+// message (broadcast), against the number of processes attached. Two ways each:
+//
+//   throughput   as fast as it goes. The clock starts when the first sender starts its first timed message and stops
+//                when the last receiver has checked its last one. A message counts once, however many receive it.
+//                Samples are batches, as in Throughput, of the first receiver.
+//   latency      every sender has one message on its way at a time: it sends the next one when all receivers have
+//                acknowledged the last, through a counter beside the object. A sample is the time from before Send
+//                until one receiver has taken and checked the message; every receiver contributes the same number of
+//                them.
+//
+// Left out of both: fork, opening, warm-up, the wait for everybody. CPU time is the sum over all processes of a side.
+// With more than one process on a side only the single one of the other side is pinned.
+
+#include <array>
+
+#include "bench/throughput.h"
+#include "ipc/os/cpu.h"
+
+namespace ipcmark::bench {
+
+inline constexpr uint32_t kMaxFan = 64;
+
+enum class FanMode : uint8_t { kThroughput, kLatency };
+
+// One process's part, on lines of its own.
+struct alignas(os::kCacheLineBytes) FanMember {
+  std::atomic<uint32_t> acknowledged;  // a sender's: acknowledgements of all receivers; it sleeps here
+  int64_t sent_nanos;                  // a sender's: when it began to send the message that is on its way
+  int64_t start_nanos;                 // a sender's
+  int64_t end_nanos;                   // a receiver's
+  SideUsage usage;
+};
+
+struct FanShared {
+  std::atomic<uint32_t> not_warm;  // receivers that still wait for warm-up messages; senders sleep on it
+  std::array<FanMember, kMaxFan> senders;
+  std::array<FanMember, kMaxFan> receivers;
+};
+
+// What the processes of one slice know.
+struct FanPlan {
+  const SliceSpec& spec;
+  FanMode mode;
+  uint64_t warmup;        // messages of each sender
+  uint64_t timed;         // likewise
+  uint64_t samples_each;  // room for samples of each receiver that takes any
+  FanShared& shared;
+  SliceShared& samples;
+};
+
+// Payloads of many senders: the number says whose it is.
+constexpr uint64_t FanNumber(uint32_t sender, uint64_t n) { return uint64_t{sender} << 48 | n; }
+// The number of the message that begins with `first_word`, undoing WritePayload: an odd factor has an inverse modulo
+// 2^64.
+constexpr uint64_t NumberOf(uint64_t first_word) { return first_word * 0xf1de83e19937733d; }
+static_assert(NumberOf(0x9e3779b97f4a7c15) == 1);
+
+inline void AwaitAcknowledgements(const std::atomic<uint32_t>& acknowledged, uint32_t due, Wait wait) noexcept {
+  for (;;) {
+    const uint32_t seen = acknowledged.load(std::memory_order_acquire);
+    if (seen == due) return;
+    if (wait == Wait::kSpin) {
+      os::SpinHint();
+    } else {
+      os::WaitOnFutex(acknowledged, seen, Deadline::Never());
+    }
+  }
+}
+
+template <Primitive P>
+absl::Status FanSend(P& object, os::Gate& gate, const FanPlan& plan, uint32_t index) {
+  auto sender = object.OpenSender();
+  if (!sender.ok()) return sender.status();
+  object.ReleaseEnds();
+  const SliceSpec& spec = plan.spec;
+  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
+  FanMember& self = plan.shared.senders[index];
+  gate.Arrive();
+  const auto send = [&](uint64_t from, uint64_t to) {
+    absl::Status status;
+    for (uint64_t n = from; n < to && status.ok(); ++n) {
+      // Read by receivers of this very message, which Send publishes.
+      if (plan.mode == FanMode::kLatency) self.sent_nanos = os::MonotonicNanos();
+      status = GiveMessage(*sender, words, FanNumber(index, n));
+      if (plan.mode == FanMode::kLatency && status.ok()) {
+        const auto due = static_cast<uint32_t>((n + 1) * spec.geometry.receivers);
+        AwaitAcknowledgements(self.acknowledged, due, spec.geometry.wait);
+      }
+    }
+    return status;
+  };
+  absl::Status status = send(0, plan.warmup);
+  if (!status.ok()) return status;
+  for (uint32_t left = 0; (left = plan.shared.not_warm.load(std::memory_order_acquire)) != 0;) {
+    os::WaitOnFutex(plan.shared.not_warm, left, Deadline::Never());
+  }
+  const UsageMeter usage;
+  self.start_nanos = os::MonotonicNanos();
+  status = send(plan.warmup, plan.warmup + plan.timed);
+  self.usage = usage.Stop();
+  return status;
+}
+
+// Takes `count` messages, checks that each sender's come in order, acknowledges; `taken(n, sender)` is called behind
+// the n-th, before the acknowledgement.
+template <ReceiveEnd R, typename Taken>
+absl::Status FanTake(R& receiver, const FanPlan& plan, std::span<uint64_t> words, std::span<uint64_t> next,
+                     uint64_t count, const Taken& taken) {
+  for (uint64_t n = 0; n < count; ++n) {
+    const IoResult result =
+        RetryInterrupted([&] { return receiver.Receive(std::as_writable_bytes(words), Deadline::Never()); });
+    const uint64_t number = NumberOf(words[0]);
+    const uint64_t sender = number >> 48;
+    const bool due = result.ok() && result.bytes == words.size_bytes() && sender < next.size() &&
+                     number == FanNumber(static_cast<uint32_t>(sender), next[sender]) && IsPayload(words, number);
+    if (!due) [[unlikely]] {
+      return MessageFailure("Receive", n, result, words.size_bytes());
+    }
+    ++next[sender];
+    taken(n, sender);
+    if (plan.mode == FanMode::kLatency) {
+      std::atomic<uint32_t>& acknowledged = plan.shared.senders[sender].acknowledged;
+      const uint32_t receivers = plan.spec.geometry.receivers;
+      const uint32_t so_far = acknowledged.fetch_add(1, std::memory_order_acq_rel) + 1;
+      if (so_far % receivers == 0 && plan.spec.geometry.wait != Wait::kSpin) os::WakeAllOnFutex(acknowledged);
+    }
+  }
+  return absl::OkStatus();
+}
+
+template <Primitive P>
+absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, uint32_t index) {
+  auto receiver = object.OpenReceiver();
+  if (!receiver.ok()) return receiver.status();
+  object.ReleaseEnds();
+  const uint64_t senders = plan.spec.geometry.senders;
+  std::vector<uint64_t> words(plan.spec.message_bytes / sizeof(uint64_t));
+  std::vector<uint64_t> next(senders, 0);
+  gate.Arrive();
+  absl::Status status = FanTake(*receiver, plan, words, next, plan.warmup * senders, [](uint64_t, uint64_t) {});
+  if (!status.ok()) return status;
+  const UsageMeter usage;
+  if (plan.shared.not_warm.fetch_sub(1, std::memory_order_acq_rel) == 1) os::WakeAllOnFutex(plan.shared.not_warm);
+  int64_t* const samples = plan.samples.samples_nanos + index * plan.samples_each;
+  uint64_t taken = 0;
+  int64_t before = 0;
+  const auto note = [&](int64_t nanos) {
+    if (taken < plan.samples_each) samples[taken++] = nanos;
+  };
+  const uint64_t batch = MessagesPerSample(plan.spec.message_bytes);
+  if (plan.mode == FanMode::kLatency) {
+    status = FanTake(*receiver, plan, words, next, plan.timed * senders, [&](uint64_t, uint64_t sender) {
+      note(os::MonotonicNanos() - plan.shared.senders[sender].sent_nanos);
+    });
+  } else {
+    status = FanTake(*receiver, plan, words, next, plan.timed * senders, [&](uint64_t n, uint64_t) {
+      if (index != 0 || (n + 1) % batch != 0) return;
+      const int64_t now = os::MonotonicNanos();
+      if (before != 0) note(now - before);
+      before = now;
+    });
+  }
+  FanMember& self = plan.shared.receivers[index];
+  self.end_nanos = os::MonotonicNanos();
+  self.usage = usage.Stop();
+  // Receivers take equally many samples, so that the first one's count is everybody's.
+  if (index == 0) plan.samples.samples = taken;
+  return status;
+}
+
+// Adds up what the members of one side used.
+inline SideUsage SumUsage(std::span<const FanMember> members) {
+  SideUsage sum = {};
+  for (const FanMember& member : members) {
+    sum.cpu_nanos += member.usage.cpu_nanos;
+    sum.voluntary_switches += member.usage.voluntary_switches;
+    sum.involuntary_switches += member.usage.involuntary_switches;
+  }
+  return sum;
+}
+
+inline SliceResult TakeFanResult(const FanPlan& plan) {
+  const Geometry& geometry = plan.spec.geometry;
+  const uint64_t taken = plan.samples.samples;
+  const uint32_t sampled = plan.mode == FanMode::kLatency ? geometry.receivers : 1;
+  // Close up what the receivers left free behind their samples.
+  for (uint32_t i = 1; i < sampled; ++i) {
+    const int64_t* const from = plan.samples.samples_nanos + i * plan.samples_each;
+    std::copy(from, from + taken, plan.samples.samples_nanos + i * taken);
+  }
+  plan.samples.samples = taken * sampled;
+  SliceResult result = TakeResult(plan.samples, plan.timed * geometry.senders,
+                                  plan.mode == FanMode::kLatency ? 1 : MessagesPerSample(plan.spec.message_bytes));
+  const std::span senders = std::span(plan.shared.senders).first(geometry.senders);
+  const std::span receivers = std::span(plan.shared.receivers).first(geometry.receivers);
+  int64_t start = senders[0].start_nanos;
+  int64_t end = 0;
+  for (const FanMember& sender : senders) start = std::min(start, sender.start_nanos);
+  for (const FanMember& receiver : receivers) end = std::max(end, receiver.end_nanos);
+  result.nanos = end - start;
+  result.sender = SumUsage(senders);
+  result.receiver = SumUsage(receivers);
+  return result;
+}
+
+// The geometry says how many of each side, kMaxFan at most; one of them is 1.
+template <FanMode mode, Primitive P>
+absl::StatusOr<SliceResult> Fan(const SliceSpec& spec) {
+  const uint32_t senders = spec.geometry.senders;
+  const uint32_t receivers = spec.geometry.receivers;
+  absl::StatusOr<P> object = P::Create(spec.geometry);
+  if (!object.ok()) return object.status();
+  const uint64_t timed = spec.messages / senders + 1;
+  const uint64_t samples_each =
+      mode == FanMode::kLatency ? std::min(timed * senders, kMaxSamples / receivers)
+                                : std::min(timed * senders / MessagesPerSample(spec.message_bytes) + 1, kMaxSamples);
+  absl::StatusOr<os::Mapping> samples = SliceShared::Create(samples_each * (mode == FanMode::kLatency ? receivers : 1));
+  if (!samples.ok()) return samples.status();
+  absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedAnonymous(sizeof(FanShared));
+  if (!mapping.ok()) return mapping.status();
+  auto& shared = *new (mapping->address()) FanShared{};
+  shared.not_warm = receivers;
+  const FanPlan plan = {.spec = spec,
+                        .mode = mode,
+                        .warmup = WarmupMessages(spec) / senders + 1,
+                        .timed = timed,
+                        .samples_each = samples_each,
+                        .shared = shared,
+                        .samples = SliceShared::In(*samples)};
+  absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(static_cast<int>(senders + receivers), spec.cancel);
+  if (!group.ok()) return group.status();
+  absl::Status status;
+  for (uint32_t i = 0; i < receivers && status.ok(); ++i) {
+    const auto receive = [&](os::Gate& gate) { return FanReceive(*object, gate, plan, i); };
+    status = group->Spawn("receiver", receivers == 1 ? spec.receiver_cpu : os::kAnyCpu, receive).status();
+  }
+  for (uint32_t i = 0; i < senders && status.ok(); ++i) {
+    const auto send = [&](os::Gate& gate) { return FanSend(*object, gate, plan, i); };
+    status = group->Spawn("sender", senders == 1 ? spec.sender_cpu : os::kAnyCpu, send).status();
+  }
+  object->ReleaseEnds();
+  const Deadline watchdog = os::After(spec.watchdog_nanos);
+  if (status.ok()) status = group->Start(watchdog);
+  if (status.ok()) status = group->Join(watchdog);
+  if (!status.ok()) return status;
+  return TakeFanResult(plan);
+}
+
+}  // namespace ipcmark::bench
+
+#endif  // IPCMARK_BENCH_FAN_H_

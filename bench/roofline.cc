@@ -1,0 +1,166 @@
+#include "bench/roofline.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <span>
+
+#include "bench/slice.h"
+#include "ipc/os/clock.h"
+#include "ipc/os/cpu.h"
+
+namespace ipcmark::bench {
+namespace {
+
+constexpr uint64_t kMinRoundTrips = 20;
+constexpr uint64_t kMaxRoundTrips = 1'000;
+constexpr uint64_t kMaxSamplesHere = 4 * kMaxRoundTrips;
+constexpr uint64_t kChunkBytes = 4096;
+constexpr uint64_t kCopyBursts = 3;  // of one Lead
+constexpr uint64_t kMaxCopyBursts = 4 * kCopyBursts;
+constexpr uint64_t kMaxBurstBytes = 2 << 20;
+constexpr uint64_t kMinBurstChunks = 8;
+
+// No PAUSE: it costs about as much as the line that is waited for.
+template <typename Ready>
+void SpinFor(const Ready& ready) noexcept {
+  for (int round = 1; !ready(); ++round) {
+    if (round % 4096 == 0) sched_yield();
+  }
+}
+
+double MedianOf(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+struct LinePingPong::Shared {
+  alignas(os::kCacheLineBytes) std::atomic<uint64_t> line;
+  alignas(os::kCacheLineBytes) uint64_t samples;
+  int64_t samples_nanos[kMaxSamplesHere];
+};
+
+absl::StatusOr<LinePingPong> LinePingPong::Create(uint64_t messages) {
+  absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedAnonymous(sizeof(Shared));
+  if (!mapping.ok()) return mapping.status();
+  auto* shared = new (mapping->address()) Shared{};
+  std::fill_n(shared->samples_nanos, kMaxSamplesHere, 0);  // touched before the clock starts
+  return LinePingPong(*std::move(mapping), std::clamp(messages / 4, kMinRoundTrips, kMaxRoundTrips));
+}
+
+void LinePingPong::Lead() noexcept {
+  Shared& all = shared();
+  std::atomic<uint64_t>& line = all.line;
+  const auto there_and_back = [&]() noexcept {
+    // Release and acquire, here and in Follow: what a message's commit word needs, and no more.
+    line.store(2 * turn_ + 1, std::memory_order_release);
+    SpinFor([&]() noexcept { return line.load(std::memory_order_acquire) == 2 * turn_ + 2; });
+    ++turn_;
+  };
+  there_and_back();  // the rendezvous
+  int64_t before = os::MonotonicNanos();
+  for (uint64_t n = 0; n < rounds_; ++n) {
+    there_and_back();
+    const int64_t after = os::MonotonicNanos();
+    if (all.samples < kMaxSamplesHere) all.samples_nanos[all.samples++] = after - before;
+    before = after;
+  }
+}
+
+void LinePingPong::Follow() noexcept {
+  std::atomic<uint64_t>& line = shared().line;
+  for (const uint64_t end = turn_ + rounds_ + 1; turn_ < end; ++turn_) {
+    SpinFor([&]() noexcept { return line.load(std::memory_order_acquire) == 2 * turn_ + 1; });
+    line.store(2 * turn_ + 2, std::memory_order_release);
+  }
+}
+
+double LinePingPong::Nanos() const {
+  const Shared& all = shared();
+  return MedianOf({all.samples_nanos, all.samples_nanos + all.samples});
+}
+
+struct OneCopy::Shared {
+  alignas(os::kCacheLineBytes) std::atomic<uint64_t> filled;  // chunks written so far
+  alignas(os::kCacheLineBytes) std::atomic<uint64_t> taken;   // chunks copied out so far
+  uint64_t bursts;
+  double nanos_per_message[kMaxCopyBursts];
+  bool spoilt;
+  alignas(os::kCacheLineBytes) uint64_t payload[];  // chunks_ times messages_per_chunk_ messages
+};
+
+OneCopy::OneCopy(os::Mapping mapping, uint32_t message_bytes, uint32_t depth_messages, uint64_t messages)
+    : mapping_(std::move(mapping)),
+      words_(message_bytes / sizeof(uint64_t)),
+      messages_per_chunk_(std::max<uint64_t>(1, kChunkBytes / message_bytes)),
+      chunks_(std::max<uint64_t>(2, depth_messages / messages_per_chunk_)),
+      chunks_per_burst_(std::max(kMinBurstChunks, std::min(messages * message_bytes / 4, kMaxBurstBytes) /
+                                                      (messages_per_chunk_ * message_bytes))),
+      out_(words_) {}
+
+absl::StatusOr<OneCopy> OneCopy::Create(uint32_t message_bytes, uint32_t depth_messages, uint64_t messages) {
+  const uint64_t chunk_bytes = std::max<uint64_t>(1, kChunkBytes / message_bytes) * message_bytes;
+  const uint64_t payload_bytes = std::max(2 * chunk_bytes, uint64_t{depth_messages} * message_bytes);
+  absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedAnonymous(sizeof(Shared) + payload_bytes);
+  if (!mapping.ok()) return mapping.status();
+  auto* shared = new (mapping->address()) Shared{};
+  std::fill_n(shared->payload, payload_bytes / sizeof(uint64_t), 0);  // touched before the clock starts
+  return OneCopy(*std::move(mapping), message_bytes, depth_messages, messages);
+}
+
+void OneCopy::LeadOnce() noexcept {
+  Shared& all = shared();
+  for (uint64_t left = chunks_per_burst_; left > 0; --left, ++next_) {
+    // Acquire: the follower has read what is overwritten now.
+    SpinFor([&]() noexcept { return next_ - all.taken.load(std::memory_order_acquire) < chunks_; });
+    uint64_t* const chunk = all.payload + next_ % chunks_ * messages_per_chunk_ * words_;
+    for (uint64_t n = 0; n < messages_per_chunk_; ++n) WritePayload({chunk + n * words_, words_}, next_ + n);
+    // Release: the payloads come first.
+    all.filled.store(next_ + 1, std::memory_order_release);
+  }
+  // Until the follower has noted its time: the next burst is one of its own.
+  SpinFor([&]() noexcept { return all.taken.load(std::memory_order_acquire) == next_; });
+}
+
+void OneCopy::FollowOnce() noexcept {
+  Shared& all = shared();
+  int64_t start = 0;
+  const uint64_t last = next_ + chunks_per_burst_ - 1;
+  bool intact = true;
+  for (; next_ <= last; ++next_) {
+    SpinFor([&]() noexcept { return all.filled.load(std::memory_order_acquire) > next_; });
+    const uint64_t* const chunk = all.payload + next_ % chunks_ * messages_per_chunk_ * words_;
+    for (uint64_t n = 0; n < messages_per_chunk_; ++n) {
+      memcpy(out_.data(), chunk + n * words_, words_ * sizeof(uint64_t));
+      intact &= IsPayload(out_, next_ + n);
+    }
+    // From the first chunk's end on: its start is the leader's.
+    if (start == 0) start = os::MonotonicNanos();
+    if (next_ == last && all.bursts < kMaxCopyBursts) {
+      const auto messages = static_cast<double>((chunks_per_burst_ - 1) * messages_per_chunk_);
+      all.nanos_per_message[all.bursts++] = static_cast<double>(os::MonotonicNanos() - start) / messages;
+    }
+    all.taken.store(next_ + 1, std::memory_order_release);
+  }
+  if (!intact) all.spoilt = true;
+}
+
+void OneCopy::Lead() noexcept {
+  for (uint64_t burst = 0; burst < kCopyBursts; ++burst) LeadOnce();
+}
+
+void OneCopy::Follow() noexcept {
+  for (uint64_t burst = 0; burst < kCopyBursts; ++burst) FollowOnce();
+}
+
+double OneCopy::NanosPerMessage() const {
+  const Shared& all = shared();
+  return all.spoilt ? 0 : MedianOf({all.nanos_per_message, all.nanos_per_message + all.bursts});
+}
+
+}  // namespace ipcmark::bench
