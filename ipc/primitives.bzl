@@ -6,6 +6,7 @@ PRIMITIVES = [
     "shm_broadcast",
     "mmap_queue",
     "pipe",
+    "moodycamel",
 ]
 
 def primitive_label(primitive):
