@@ -88,6 +88,14 @@ class InstrumentedAtomic : public std::atomic<T> {
     InstrumentedAccess::Before();
     return Base::fetch_add(value, order);
   }
+  T fetch_or(T value, std::memory_order order = std::memory_order_seq_cst) noexcept {
+    InstrumentedAccess::Before();
+    return Base::fetch_or(value, order);
+  }
+  T fetch_and(T value, std::memory_order order = std::memory_order_seq_cst) noexcept {
+    InstrumentedAccess::Before();
+    return Base::fetch_and(value, order);
+  }
   bool compare_exchange_weak(T& expected, T desired, std::memory_order success, std::memory_order failure) noexcept {
     InstrumentedAccess::Before();
     return Base::compare_exchange_weak(expected, desired, success, failure);

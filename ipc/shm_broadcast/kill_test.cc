@@ -8,8 +8,8 @@
 
 #include "absl/strings/str_format.h"
 #include "ipc/conformance/support.h"
+#include "ipc/os/instrumented_atomic.h"
 #include "ipc/os/process_group.h"
-#include "ipc/shm_broadcast/atomic_for_test.h"
 #include "ipc/shm_broadcast/shm_broadcast.h"
 
 namespace ipcmark::shm_broadcast {
@@ -18,9 +18,9 @@ namespace {
 using conformance::IsMessageOf;
 using conformance::MessageOf;
 using os::InstrumentedAccess;
-using TestChannel = BasicChannel<AtomicForTest>;
-using TestSender = BasicSender<AtomicForTest>;
-using TestReceiver = BasicReceiver<AtomicForTest>;
+using TestChannel = BasicChannel<os::InstrumentedAtomic>;
+using TestSender = BasicSender<os::InstrumentedAtomic>;
+using TestReceiver = BasicReceiver<os::InstrumentedAtomic>;
 
 constexpr int64_t kWatchdogNanos = 60 * os::kNanosPerSecond;
 constexpr uint64_t kDepth = 4;

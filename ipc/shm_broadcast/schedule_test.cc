@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "ipc/conformance/support.h"
-#include "ipc/shm_broadcast/atomic_for_test.h"
+#include "ipc/os/instrumented_atomic.h"
 #include "ipc/shm_broadcast/shm_broadcast.h"
 
 namespace ipcmark::shm_broadcast {
@@ -17,8 +17,8 @@ using conformance::IsMessageOf;
 using conformance::LengthOf;
 using conformance::MessageOf;
 using os::InstrumentedAccess;
-using TestChannel = BasicChannel<AtomicForTest>;
-using TestReceiver = BasicReceiver<AtomicForTest>;
+using TestChannel = BasicChannel<os::InstrumentedAtomic>;
+using TestReceiver = BasicReceiver<os::InstrumentedAtomic>;
 
 constexpr uint64_t kMaxBytes = 60;
 constexpr uint64_t kMessages = 2000;
@@ -62,7 +62,7 @@ void Stream(TestChannel& channel, uint64_t seed, std::array<Taken, kReceivers>* 
   std::vector<TestReceiver> receivers;
   receivers.reserve(kReceivers);
   for (int i = 0; i < kReceivers; ++i) receivers.push_back(*channel.OpenReceiver());
-  auto sender = std::make_unique<absl::StatusOr<BasicSender<AtomicForTest>>>(channel.OpenSender());
+  auto sender = std::make_unique<absl::StatusOr<BasicSender<os::InstrumentedAtomic>>>(channel.OpenSender());
   std::vector<std::thread> threads;
   threads.reserve(kReceivers);
   for (int i = 0; i < kReceivers; ++i) {
