@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "ipc/shm_broadcast/ring_view.h"
-#include "ipc/shm_broadcast/sleep.h"
+#include "ipc/sysv_shm/ring_wait.h"
 
 namespace ipcmark::shm_broadcast {
 
@@ -66,12 +66,14 @@ class BasicReceiver {
       head.store(next_, std::memory_order_release);
       return;
     }
-    // Sequentially consistent: the handshake of sleep.h, with Sender::AwaitRoom.
+    // Sequentially consistent: the handshake in ring_wait.h, with Sender::AwaitRoom.
     head.store(next_, std::memory_order_seq_cst);
     auto& sender = view_.header().sender;
     // Only a step off the head that the sender awaits can make room. Relaxed: the sender wrote it before the mark that
     // we have just seen; a mark of an earlier sleep means that it will look at our head before it sleeps again.
-    if (SomebodySleeps(sender.sleep) && sender.awaits.load(std::memory_order_relaxed) == next_ - 1) WakeSender();
+    if (sysv_shm::SomebodySleeps(sender.sleep) && sender.awaits.load(std::memory_order_relaxed) == next_ - 1) {
+      WakeSender();
+    }
   }
 
  private:
@@ -93,7 +95,9 @@ class BasicReceiver {
   [[gnu::noinline]] IoResult Missed() noexcept;
   // ok when the due message is whole.
   [[gnu::noinline]] IoResult AwaitMessage(Deadline deadline) noexcept;
-  [[gnu::noinline]] void WakeSender() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().sender.sleep); }
+  [[gnu::noinline]] void WakeSender() noexcept {
+    sysv_shm::WakeSleepers<sysv_shm::Sleepers::kOne>(view_.header().sender.sleep);
+  }
 
   void Step() noexcept {
     ++next_;
@@ -152,7 +156,7 @@ BasicReceiver<Atomic>::~BasicReceiver() {
   if (!view_.attached() || opened_by_ != getpid()) return;
   ReceiverEntry<Atomic>& entry = view_.EntryOf(entry_);
   // Before the entry is given back, and not after: it would be the next owner's head. Sequentially consistent: the
-  // handshake of sleep.h; it also releases our reads of the slots.
+  // handshake in ring_wait.h; it also releases our reads of the slots.
   entry.head.store(kNotReading, std::memory_order_seq_cst);
   os::ReleasePeer(entry.peer);
   WakeSender();
@@ -169,7 +173,8 @@ IoResult BasicReceiver<Atomic>::AwaitMessage(Deadline deadline) noexcept {
     return state != SlotState::kNotYet;
   };
   const auto look = [&]() noexcept { return sysv_shm::LookAtPeer(header.sender.peer, sender_watch_, ready); };
-  const IoResult result = Await<Sleepers::kMany>(view_.wait(), header.receivers.sleep, deadline, ready, look);
+  const IoResult result =
+      sysv_shm::Await<sysv_shm::Sleepers::kMany>(view_.wait(), header.receivers.sleep, deadline, ready, look);
   if (!result.ok() || state == SlotState::kDue) return result;
   if (state == SlotState::kLapped && view_.overwrites()) return Missed();
   return IoResult::Of(Outcome::kError, EBADMSG);

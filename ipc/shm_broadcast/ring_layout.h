@@ -68,11 +68,11 @@ struct Header {
   Constants constants;
   struct alignas(os::kCacheLineBytes) {
     os::PeerWord peer;
-    Atomic<uint32_t> sleep;   // sleep.h; the sender sleeps here for room. Written by it, and by who wakes it
+    Atomic<uint32_t> sleep;   // ring_wait.h; the sender sleeps here for room. Written by it, and by who wakes it
     Atomic<uint64_t> awaits;  // the head that its laggards have; a receiver that steps off it wakes. Sender writes
   } sender;
   struct alignas(os::kCacheLineBytes) {
-    Atomic<uint32_t> sleep;         // sleep.h; receivers sleep here for messages
+    Atomic<uint32_t> sleep;         // ring_wait.h; receivers sleep here for messages
     Atomic<uint32_t> entries_used;  // the sender looks at this many entries; grows only
   } receivers;
   struct alignas(os::kCacheLineBytes) {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "ipc/shm_broadcast/ring_view.h"
-#include "ipc/shm_broadcast/sleep.h"
+#include "ipc/sysv_shm/ring_wait.h"
 
 namespace ipcmark::shm_broadcast {
 
@@ -70,16 +70,18 @@ class BasicSender {
     Header<Atomic>& header = view_.header();
     const bool spins = view_.wait() == Wait::kSpin;
     // Release: publishes length and payload to the acquire in Receiver. Sequentially consistent where receivers may
-    // sleep, for the handshake in sleep.h: either they see this commit when they look once more, or we see them.
+    // sleep, for the handshake in ring_wait.h: either they see this commit when they look once more, or we see them.
     view_.SlotOf(slot_).sequence.store(Whole(next_), spins ? std::memory_order_release : std::memory_order_seq_cst);
     ++next_;
     slot_ = slot_ + 1 == view_.depth() ? 0 : slot_ + 1;
     // Release: a receiver that opens here sees all slots as they were left, and none older.
     header.count.sent.store(next_, std::memory_order_release);
-    if (!spins && SomebodySleeps(header.receivers.sleep)) WakeReceivers();
+    if (!spins && sysv_shm::SomebodySleeps(header.receivers.sleep)) WakeReceivers();
   }
 
-  [[gnu::noinline]] void WakeReceivers() noexcept { WakeSleepers<Sleepers::kMany>(view_.header().receivers.sleep); }
+  [[gnu::noinline]] void WakeReceivers() noexcept {
+    sysv_shm::WakeSleepers<sysv_shm::Sleepers::kMany>(view_.header().receivers.sleep);
+  }
 
   // Reads the heads anew and waits until no living receiver is a whole depth behind.
   [[gnu::noinline]] IoResult AwaitRoom(Deadline deadline) noexcept;
@@ -150,14 +152,14 @@ IoResult BasicSender<Atomic>::AwaitRoom(Deadline deadline) noexcept {
   header.count.sent.store(next_, std::memory_order_seq_cst);
   // Relaxed: published by the sleep word to who finds us asleep.
   header.sender.awaits.store(next_ - view_.depth(), std::memory_order_relaxed);
-  return Await<Sleepers::kOne>(
+  return sysv_shm::Await<sysv_shm::Sleepers::kOne>(
       view_.wait(), header.sender.sleep, deadline, [&]() noexcept { return FindRoom(); },
       [&]() noexcept { return LookAtLaggards(); });
 }
 
 template <template <typename> class Atomic>
 bool BasicSender<Atomic>::FindRoom() noexcept {
-  // Sequentially consistent, all loads of heads: for the handshakes with Receiver::Release (sleep.h) and with
+  // Sequentially consistent, all loads of heads: for the handshakes with Receiver::Release (ring_wait.h) and with
   // Receiver::Join. They also acquire: the receiver's reads of the slots that it has left are done.
   const uint32_t used = EntriesUsed();
   if (laggard_ < used && Lags(view_.EntryOf(laggard_).head.load(std::memory_order_seq_cst)) && !IsKnownDead(laggard_)) {
@@ -183,7 +185,7 @@ template <template <typename> class Atomic>
 IoResult BasicSender<Atomic>::LookAtLaggards() noexcept {
   const int64_t now = os::MonotonicNanos();
   const bool look_at_processes = now >= next_look_nanos_;
-  if (look_at_processes) next_look_nanos_ = now + kLookNanos;
+  if (look_at_processes) next_look_nanos_ = now + sysv_shm::kLookNanos;
   const uint32_t used = EntriesUsed();
   for (uint32_t index = 0; index < used; ++index) {
     ReceiverEntry<Atomic>& entry = view_.EntryOf(index);

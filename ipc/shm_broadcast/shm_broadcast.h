@@ -23,8 +23,9 @@
 // Broken by: a second process that sends where only one may (OpenSender refuses it), ends used by a process that did
 // not open them, and processes that cannot see each other's ids (two PID namespaces): their deaths are misjudged.
 //
-// In this folder: ring_layout.h draws the memory and has the invariants, sender.h and receiver.h the algorithm, sleep.h
-// the waiting. All are templates over the atomic; Channel, Sender and Receiver are the real ones.
+// In this folder: ring_layout.h draws the memory and has the invariants, sender.h and receiver.h the algorithm. The
+// waiting is ipc/sysv_shm/ring_wait.h's. All are templates over the atomic; Channel, Sender and Receiver are the real
+// ones.
 
 #include <optional>
 

@@ -316,30 +316,5 @@ TEST(ShmBroadcast, AForkedCopyOfAnEndIsNotTheEnd) {
   ExpectAll(*receiver, 0, 4);
 }
 
-// How long a receiver sleeps that was preempted between its look and its futex call, while the sender committed a
-// message and a second receiver took it and waits for the next one on the same sleep word (sleep.h).
-int64_t NanosAsleepBesideAMessage() {
-  std::atomic<uint32_t> word = 0;
-  bool message = false;
-  int looks = 0;
-  const auto ready = [&]() noexcept {
-    if (++looks != 1) return message;
-    message = true;
-    WakeSleepers<Sleepers::kMany>(word);
-    word.fetch_or(kSomebodySleeps, std::memory_order_seq_cst);
-    return false;
-  };
-  const auto look = []() noexcept { return IoResult::Ok(0); };
-  const int64_t before_nanos = os::MonotonicNanos();
-  EXPECT_EQ(AwaitSleeping<Sleepers::kMany>(word, os::After(kWatchdogNanos), ready, look).outcome, Outcome::kOk);
-  return os::MonotonicNanos() - before_nanos;
-}
-
-TEST(ShmBroadcast, ASleeperIsNotHiddenByOneThatCameLater) {
-  int64_t best_nanos = kWatchdogNanos;
-  for (int trial = 0; trial < 5; ++trial) best_nanos = std::min(best_nanos, NanosAsleepBesideAMessage());
-  EXPECT_LT(best_nanos, kLookNanos);
-}
-
 }  // namespace
 }  // namespace ipcmark::shm_broadcast

@@ -28,7 +28,6 @@
 #include "absl/strings/str_format.h"
 #include "ipc/channel.h"
 #include "ipc/os/clock.h"
-#include "ipc/os/futex.h"
 #include "ipc/os/peer.h"
 #include "ipc/shm_mpmc/ring_layout.h"
 #include "ipc/sysv_shm/ring_wait.h"
@@ -132,18 +131,13 @@ class BasicEnd {
       word.store(value, std::memory_order_release);
       return;
     }
-    // Sequentially consistent, which includes that release: Dekker's handshake with Await. A waiter sets `asleep` and
-    // then loads the word that it waits for, we store the word and then load `asleep`: one of us sees the other.
+    // Sequentially consistent, which includes that release: the handshake in ring_wait.h. A waiter raises its mark and
+    // then loads the word that it waits for, we store the word and then look for the mark: one of us sees the other.
     word.store(value, std::memory_order_seq_cst);
     WakeAll(sleepers);
   }
   void WakeAll(RingSide<Atomic>& sleepers) noexcept {
-    // Sequentially consistent: the second half of the handshake, see StoreAndWake.
-    if (ring_.wait() == Wait::kSpin || sleepers.asleep.load(std::memory_order_seq_cst) == 0) [[likely]] {
-      return;
-    }
-    // Taking the flag makes the wake-up ours alone; an end that is about to sleep finds its word changed and does not.
-    if (sleepers.asleep.exchange(0, std::memory_order_seq_cst) != 0) os::WakeAllOnFutex(sleepers.asleep);
+    if (ring_.wait() != Wait::kSpin) sysv_shm::WakeSleepers<sysv_shm::Sleepers::kMany>(sleepers.sleep);
   }
   [[nodiscard]] uint32_t owner() const { return owner_; }
 
@@ -324,7 +318,7 @@ IoResult BasicEnd<Atomic>::Await(Deadline deadline, Attempt* result, const Once&
   const auto ready = [&]() noexcept { return try_once() || (!spins && MendAndTry(/*at_once=*/false, try_once)); };
   const auto look = [&]() noexcept { return Look(/*at_once=*/spins || deadline.immediate(), try_once); };
   const IoResult waited =
-      sysv_shm::Await<sysv_shm::Sleepers::kMany>(ring_.wait(), SideOf(side_).asleep, deadline, ready, look);
+      sysv_shm::Await<sysv_shm::Sleepers::kMany>(ring_.wait(), SideOf(side_).sleep, deadline, ready, look);
   return *result != Attempt::kNotYet ? IoResult::Ok(0) : waited;
 }
 

@@ -163,8 +163,8 @@ std::vector<uint64_t> SetTheScene(const Scene& scene, const Ring& ring) {
     numbers.erase(numbers.begin() + 1);
   }
   // So that wake-ups happen, with their accesses.
-  ring.header().senders.asleep.store(1, std::memory_order_relaxed);
-  ring.header().receivers.asleep.store(1, std::memory_order_relaxed);
+  ring.header().senders.sleep.store(sysv_shm::kSomebodySleeps, std::memory_order_relaxed);
+  ring.header().receivers.sleep.store(sysv_shm::kSomebodySleeps, std::memory_order_relaxed);
   return numbers;
 }
 

@@ -41,7 +41,7 @@
 namespace ipcmark::shm_mpmc {
 
 inline constexpr uint64_t kRingMagic = 0x636d706d2d637069;  // "ipc-mpmc" in memory order
-inline constexpr uint32_t kRingVersion = 1;
+inline constexpr uint32_t kRingVersion = 2;
 inline constexpr uint32_t kMaxEnds = 1024;  // of each side, open at once
 // Two laps must differ by less than half of a word's 32 bits of position.
 inline constexpr uint32_t kMaxDepthMessages = 1U << 30;
@@ -87,8 +87,8 @@ struct EndEntry {
 
 template <template <typename> class Atomic>
 struct alignas(os::kCacheLineBytes) RingSide {
-  Atomic<uint32_t> asleep;  // 1 while an end of this side sleeps, or is about to, on this very word
-  Atomic<uint32_t> used;    // entries of this side's table that have ever been open lie below this one
+  Atomic<uint32_t> sleep;  // ring_wait.h; ends of this side sleep on this very word
+  Atomic<uint32_t> used;   // entries of this side's table that have ever been open lie below this one
 };
 
 // Padded on purpose: what different ends write lies on lines of its own.

@@ -54,11 +54,11 @@ IoResult Sender::AwaitRoom(Deadline deadline) noexcept {
     return next_ - cached_head_ < view_.depth() || cached_head_ > next_;
   };
   const auto look = [&]() noexcept { return LookAtPeer(header.receiver.peer, receiver_watch_, ready); };
-  const IoResult result = Await<Sleepers::kOne>(view_.wait(), header.sender.asleep, deadline, ready, look);
+  const IoResult result = Await<Sleepers::kOne>(view_.wait(), header.sender.sleep, deadline, ready, look);
   return cached_head_ > next_ ? IoResult::Of(Outcome::kError, EBADMSG) : result;
 }
 
-void Sender::WakeReceiver() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().receiver.asleep); }
+void Sender::WakeReceiver() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().receiver.sleep); }
 
 Receiver::Receiver(RingView view) : view_(std::move(view)) {
   next_ = view_.header().head.load(std::memory_order_acquire);
@@ -79,10 +79,10 @@ IoResult Receiver::AwaitMessage(Deadline deadline, uint64_t* commit) noexcept {
     return IsCommitted(*commit, next_);
   };
   const auto look = [&]() noexcept { return LookAtPeer(header.sender.peer, sender_watch_, ready); };
-  return Await<Sleepers::kOne>(view_.wait(), header.receiver.asleep, deadline, ready, look);
+  return Await<Sleepers::kOne>(view_.wait(), header.receiver.sleep, deadline, ready, look);
 }
 
-void Receiver::WakeSender() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().sender.asleep); }
+void Receiver::WakeSender() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().sender.sleep); }
 
 absl::StatusOr<Channel> Channel::Create(const Geometry& geometry) {
   absl::Status fits = CheckGeometry("sysv_shm", kCapabilities, geometry);

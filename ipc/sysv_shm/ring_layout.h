@@ -27,7 +27,7 @@
 namespace ipcmark::sysv_shm {
 
 inline constexpr uint64_t kRingMagic = 0x676e69722d637069;  // "ipc-ring" in memory order
-inline constexpr uint32_t kRingVersion = 1;
+inline constexpr uint32_t kRingVersion = 2;
 // Keeps every product of sizes below 2^64, whatever a damaged header says.
 inline constexpr uint32_t kMaxMessageBytes = uint32_t{1} << 30;
 // Slots whose messages are larger than this start on a cache line of their own, so that copies are aligned; smaller
@@ -37,8 +37,8 @@ inline constexpr uint32_t kPackedMessageBytes = 256;
 // What one end writes and the other one looks at now and then.
 struct alignas(os::kCacheLineBytes) RingEnd {
   os::PeerWord peer;
-  // 1 while this end sleeps (or is about to) on this very word; the other end sets it to 0 before it wakes it.
-  std::atomic<uint32_t> asleep;
+  // ring_wait.h; this end sleeps on this very word. Written by it, and by who wakes it.
+  std::atomic<uint32_t> sleep;
 };
 
 // NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): each part has its cache line

@@ -143,14 +143,14 @@ TEST_P(RingTest, ASleepFlagThatAKilledReceiverLeftDoesNoHarm) {
   };
   SpawnAndStart(sleep);
   const Deadline watchdog = os::After(kWatchdogNanos);
-  while (header().receiver.asleep.load() == 0 && !os::HasPassed(watchdog)) sched_yield();
+  while (!SomebodySleeps(header().receiver.sleep) && !os::HasPassed(watchdog)) sched_yield();
   group_->KillAndReap(0);
-  ASSERT_EQ(header().receiver.asleep.load(), 1U);
+  ASSERT_TRUE(SomebodySleeps(header().receiver.sleep));
   for (uint64_t n = 0; n < 2; ++n) ASSERT_TRUE(sender->Send(MessageOf(0, n, kBytes), Deadline::Immediate()).ok());
   auto successor = channel_->OpenReceiver();
   ASSERT_TRUE(successor.ok()) << successor.status();
   for (uint64_t n = 0; n < 2; ++n) ExpectNext(*successor, n);
-  EXPECT_EQ(header().receiver.asleep.load(), 0U);
+  EXPECT_FALSE(SomebodySleeps(header().receiver.sleep));
 }
 
 TEST_P(RingTest, AnEndThatClosesWakesTheOtherAtOnce) {
@@ -159,7 +159,7 @@ TEST_P(RingTest, AnEndThatClosesWakesTheOtherAtOnce) {
   int64_t best_nanos = INT64_MAX;
   for (int trial = 0; trial < 20; ++trial) {
     ASSERT_NO_FATAL_FAILURE(Create(2));
-    auto receiver_asleep = [&] { return header().receiver.asleep.load() != 0; };
+    auto receiver_asleep = [&] { return SomebodySleeps(header().receiver.sleep); };
     auto close = [&](os::Gate& gate) {
       auto sender = channel_->OpenSender();
       if (!sender.ok()) return sender.status();

@@ -1,11 +1,25 @@
 #ifndef IPCMARK_IPC_SYSV_SHM_RING_WAIT_H_
 #define IPCMARK_IPC_SYSV_SHM_RING_WAIT_H_
 
-// How the ends of every ring in this folder wait for each other: the slow path behind Wait, shared by all of them.
+// How the ends of the rings in shared memory wait for each other: the slow path behind Wait, for all of them. In this
+// file:
 //
-// The handshake (Dekker's): the waiter stores 1 into its sleep word and then looks once more whether it must wait; the
-// other side makes it ready and then looks at the sleep word. Both sides use sequentially consistent operations, so at
-// least one of them sees the other: either the waiter finds itself ready or it is woken.
+//   LookAtPeer                     is the other end still there?
+//   Await                          the waiting itself
+//   SomebodySleeps, WakeSleepers   what the other end does behind each step that may end a wait
+//
+// A sleep word is an epoch: bit 0 says that somebody sleeps or is about to, the other bits count wake-ups. A plain flag
+// is not enough where several sleep on one word. Of two receivers with flag 1 the first is about to call futex; the
+// sender commits its message, takes the flag down and wakes nobody; the second takes the message and raises the flag to
+// wait for the next one; now the first one's futex finds the 1 that it expects and sleeps beside its message. With an
+// epoch it finds another word. Any word at all is a possible one: a scribbler can cost a look or a wake-up in vain.
+//
+// The handshake (Dekker's): the waiter raises bit 0 and then looks once more whether it must wait; the other side makes
+// it ready and then looks at bit 0. All four accesses are sequentially consistent, so at least one sees the other:
+// either the waiter finds itself ready or it is woken. A waker that dies between its two steps, or within
+// WakeSleepers, costs the sleepers one look, kLookNanos.
+//
+// Words may be of any atomic type that looks like std::atomic<uint32_t>: tests bring one that injects kills.
 
 #include <sched.h>
 
@@ -31,9 +45,17 @@ inline constexpr int kRoundsPerLook = 1024;
 inline constexpr int64_t kLookNanos = 40'000'000;
 static_assert(kLookNanos * 2 < kPeerDeathNanos);
 
-// How many may sleep on one word. The only sleeper takes its flag down itself when it need not sleep after all; where
-// several share the word that would hide the others, and a stale flag costs one needless wake-up instead.
+// How many may sleep on one word.
 enum class Sleepers : uint8_t { kOne, kMany };
+
+inline constexpr uint32_t kSomebodySleeps = 1;
+
+// The word as the kernel sees it. An instrumented atomic is one with other member functions.
+template <typename Word>
+const std::atomic<uint32_t>& FutexOf(const Word& word) noexcept {
+  static_assert(sizeof(Word) == sizeof(std::atomic<uint32_t>));
+  return reinterpret_cast<const std::atomic<uint32_t>&>(word);
+}
 
 // ok, or why the other end will not make `ready` true any more.
 template <typename Ready>
@@ -73,15 +95,14 @@ IoResult AwaitSpinning(Deadline deadline, const Ready& ready, const Look& look) 
   return IoResult::Ok(0);
 }
 
-template <Sleepers sleepers, typename Ready, typename Look>
-IoResult AwaitSleeping(std::atomic<uint32_t>& sleep_word, Deadline deadline, const Ready& ready,
-                       const Look& look) noexcept {
+template <Sleepers sleepers, typename Word, typename Ready, typename Look>
+IoResult AwaitSleeping(Word& word, Deadline deadline, const Ready& ready, const Look& look) noexcept {
   IoResult result = IoResult::Ok(0);
   for (;;) {
     // Sequentially consistent, then look once more: the handshake above.
-    sleep_word.store(1, std::memory_order_seq_cst);
+    const uint32_t asleep = word.fetch_or(kSomebodySleeps, std::memory_order_seq_cst) | kSomebodySleeps;
     if (ready()) break;
-    const os::FutexWait woken = os::WaitOnFutex(sleep_word, 1, os::Slice(deadline, kLookNanos));
+    const os::FutexWait woken = os::WaitOnFutex(FutexOf(word), asleep, os::Slice(deadline, kLookNanos));
     const int err = errno;
     if (ready()) break;
     if (woken == os::FutexWait::kInterrupted) {
@@ -95,16 +116,16 @@ IoResult AwaitSleeping(std::atomic<uint32_t>& sleep_word, Deadline deadline, con
     }
     if (!result.ok()) break;
   }
-  if constexpr (sleepers == Sleepers::kOne) sleep_word.store(0, std::memory_order_relaxed);
+  // The only sleeper takes its mark back, which saves a needless wake-up; where there are others it would hide them.
+  // Relaxed: it tells nobody anything.
+  if constexpr (sleepers == Sleepers::kOne) word.fetch_and(~kSomebodySleeps, std::memory_order_relaxed);
   return result;
 }
 
 // Waits as `wait` says until ready() or it cannot become so. `look` returns ok, or why nobody will make it ready; it is
-// called when nothing has happened for a while and after a wake-up in vain. ok means ready, or so it seemed a moment
-// ago: the caller looks itself.
-template <Sleepers sleepers, typename Ready, typename Look>
-IoResult Await(Wait wait, std::atomic<uint32_t>& sleep_word, Deadline deadline, const Ready& ready,
-               const Look& look) noexcept {
+// called when nothing has happened for a while and after a wake-up in vain. ok means that the last ready() was true.
+template <Sleepers sleepers, typename Word, typename Ready, typename Look>
+IoResult Await(Wait wait, Word& word, Deadline deadline, const Ready& ready, const Look& look) noexcept {
   if (ready()) return IoResult::Ok(0);
   if (deadline.immediate()) {
     // One look, so that a poll in a loop ends too when nobody is left.
@@ -116,15 +137,25 @@ IoResult Await(Wait wait, std::atomic<uint32_t>& sleep_word, Deadline deadline, 
   // A peer that went before we came never wakes us: look before the first sleep, not only after it.
   const IoResult peer = look();
   if (!peer.ok() || ready()) return peer;
-  return AwaitSleeping<sleepers>(sleep_word, deadline, ready, look);
+  return AwaitSleeping<sleepers>(word, deadline, ready, look);
 }
 
-// Wakes who sleeps on the word, if anybody does. Taking the flag makes the wake-up ours alone; an end that is about to
-// sleep finds its word changed and does not.
-template <Sleepers sleepers>
-void WakeSleepers(std::atomic<uint32_t>& sleep_word) noexcept {
-  if (sleep_word.exchange(0, std::memory_order_seq_cst) == 0) return;
-  os::WakeFutex(sleep_word, sleepers == Sleepers::kOne ? 1 : INT_MAX);
+// The other half of the handshake, after what the sleepers wait for has been made visible by a sequentially consistent
+// store. No system call when nobody sleeps.
+template <typename Word>
+bool SomebodySleeps(const Word& word) noexcept {
+  return (word.load(std::memory_order_seq_cst) & kSomebodySleeps) != 0;
+}
+
+template <Sleepers sleepers, typename Word>
+void WakeSleepers(Word& word) noexcept {
+  if (!SomebodySleeps(word)) [[likely]] {
+    return;
+  }
+  // Carries bit 0 into the epoch: who is about to sleep on the old word does not. Two wakers at once may leave the bit
+  // up, which costs one needless wake-up; nobody is left asleep, because each of them calls futex after its step.
+  word.fetch_add(1, std::memory_order_seq_cst);
+  os::WakeFutex(FutexOf(word), sleepers == Sleepers::kOne ? 1 : INT_MAX);
 }
 
 }  // namespace ipcmark::sysv_shm

@@ -14,6 +14,7 @@
 
 #include "ipc/channel.h"
 #include "ipc/sysv_shm/ring_layout.h"
+#include "ipc/sysv_shm/ring_wait.h"
 #include "ipc/sysv_shm/segment.h"
 
 namespace ipcmark::sysv_shm {
@@ -80,7 +81,7 @@ class Sender {
       // Sequentially consistent, for Dekker's handshake with the receiver's AwaitMessage: either it sees this commit
       // when it looks once more, or we see it asleep. Release alone lets the load below pass the store.
       view_.CommitOf(slot_).store(commit, std::memory_order_seq_cst);
-      if (view_.header().receiver.asleep.load(std::memory_order_seq_cst) != 0) WakeReceiver();
+      if (SomebodySleeps(view_.header().receiver.sleep)) WakeReceiver();
     }
     ++next_;
     slot_ = slot_ + 1 == view_.depth() ? 0 : slot_ + 1;
@@ -139,7 +140,7 @@ class Receiver {
     } else {
       // The other half of the handshake in Publish, with AwaitRoom.
       view_.header().head.store(next_, std::memory_order_seq_cst);
-      if (view_.header().sender.asleep.load(std::memory_order_seq_cst) != 0) WakeSender();
+      if (SomebodySleeps(view_.header().sender.sleep)) WakeSender();
     }
   }
 
