@@ -5,7 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <cstdio>
+#include <optional>
 
 #include "ipc/conformance/support.h"
 #include "ipc/os/clock.h"
@@ -44,27 +45,27 @@ TEST(RingLayout, CommitWordsNameTheirMessageAcrossTheWrapAround) {
 
 struct Damage {
   const char* what;
-  void (*apply)(RingHeader&);
+  void (*apply)(RingConstants&);
 };
 
 constexpr Damage kDamages[] = {
-    {"no magic", [](RingHeader& h) { h.magic = 0; }},
-    {"another magic", [](RingHeader& h) { h.magic ^= 1; }},
-    {"an older version", [](RingHeader& h) { h.version = kRingVersion - 1; }},
-    {"a newer version", [](RingHeader& h) { h.version = kRingVersion + 1; }},
-    {"depth 0", [](RingHeader& h) { h.depth_messages = 0; }},
-    {"one slot more", [](RingHeader& h) { ++h.depth_messages; }},
-    {"a huge depth", [](RingHeader& h) { h.depth_messages = UINT32_MAX; }},
-    {"larger messages", [](RingHeader& h) { h.max_message_bytes += 100; }},
-    {"huge messages", [](RingHeader& h) { h.max_message_bytes = UINT32_MAX; }},
-    {"smaller slots", [](RingHeader& h) { h.slot_bytes -= 64; }},
-    {"huge slots", [](RingHeader& h) { h.slot_bytes = UINT64_MAX; }},
-    {"payload before the slot's commit word", [](RingHeader& h) { h.payload_offset = 0; }},
-    {"payload beyond the slot", [](RingHeader& h) { h.payload_offset = UINT32_MAX; }},
-    {"fewer bytes", [](RingHeader& h) { h.total_bytes = kSlotsOffset; }},
-    {"more bytes", [](RingHeader& h) { ++h.total_bytes; }},
+    {"no magic", [](RingConstants& h) { h.magic = 0; }},
+    {"another magic", [](RingConstants& h) { h.magic ^= 1; }},
+    {"an older version", [](RingConstants& h) { h.version = kRingVersion - 1; }},
+    {"a newer version", [](RingConstants& h) { h.version = kRingVersion + 1; }},
+    {"depth 0", [](RingConstants& h) { h.depth_messages = 0; }},
+    {"one slot more", [](RingConstants& h) { ++h.depth_messages; }},
+    {"a huge depth", [](RingConstants& h) { h.depth_messages = UINT32_MAX; }},
+    {"larger messages", [](RingConstants& h) { h.max_message_bytes += 100; }},
+    {"huge messages", [](RingConstants& h) { h.max_message_bytes = UINT32_MAX; }},
+    {"smaller slots", [](RingConstants& h) { h.slot_bytes -= 64; }},
+    {"huge slots", [](RingConstants& h) { h.slot_bytes = UINT64_MAX; }},
+    {"payload before the slot's commit word", [](RingConstants& h) { h.payload_offset = 0; }},
+    {"payload beyond the slot", [](RingConstants& h) { h.payload_offset = UINT32_MAX; }},
+    {"fewer bytes", [](RingConstants& h) { h.total_bytes = kSlotsOffset; }},
+    {"more bytes", [](RingConstants& h) { ++h.total_bytes; }},
     {"more slots than the mapping has, consistently",
-     [](RingHeader& h) {
+     [](RingConstants& h) {
        h.depth_messages *= 2;
        h.total_bytes = RingBytes(h.depth_messages, h.max_message_bytes);
      }},
@@ -77,7 +78,9 @@ class RingDamageTest : public testing::Test {
       : channel_(*Channel::Create({.depth_messages = kDepth, .max_message_bytes = kMaxBytes, .wait = wait})),
         attachment_(*channel_.segment().Attach()) {}
 
-  [[nodiscard]] RingHeader& header() const { return *static_cast<RingHeader*>(attachment_.address()); }
+  [[nodiscard]] RingHeader<std::atomic>& header() const {
+    return *static_cast<RingHeader<std::atomic>*>(attachment_.address());
+  }
   [[nodiscard]] std::byte* Slot(uint32_t slot) const {
     return static_cast<std::byte*>(attachment_.address()) + kSlotsOffset + slot * SlotBytes(kMaxBytes);
   }
@@ -90,36 +93,103 @@ class RingDamageTest : public testing::Test {
 };
 
 TEST_F(RingDamageTest, RefusesToOpenADamagedHeader) {
-  alignas(RingHeader) std::byte intact[sizeof(RingHeader)];
-  memcpy(intact, &header(), sizeof(intact));
+  const RingConstants intact = header().constants;
   for (const Damage& damage : kDamages) {
     SCOPED_TRACE(damage.what);
-    damage.apply(header());
-    EXPECT_FALSE(IsValidRing(header(), attachment_.bytes()));
+    damage.apply(header().constants);
+    EXPECT_FALSE(IsValidRing(header().constants, attachment_.bytes()));
     EXPECT_TRUE(absl::IsDataLoss(channel_.OpenSender().status()));
     EXPECT_TRUE(absl::IsDataLoss(channel_.OpenReceiver().status()));
-    memcpy(static_cast<void*>(&header()), intact, sizeof(intact));
-    ASSERT_TRUE(IsValidRing(header(), attachment_.bytes()));
+    header().constants = intact;
+    ASSERT_TRUE(IsValidRing(header().constants, attachment_.bytes()));
   }
   EXPECT_TRUE(channel_.OpenSender().ok());
 }
 
+// Room for exactly kDepth messages, and their contents.
+void ExpectAWorkingRing(Sender& sender, Receiver& receiver) {
+  std::vector<std::byte> buffer(kMaxBytes);
+  for (uint64_t n = 0; n < kDepth; ++n) {
+    ASSERT_TRUE(sender.Send(MessageOf(0, n, kMaxBytes), Deadline::Immediate()).ok()) << n;
+  }
+  ASSERT_EQ(sender.Send({}, Deadline::Immediate()).outcome, Outcome::kWouldBlock);
+  for (uint64_t n = 0; n < kDepth; ++n) {
+    ASSERT_TRUE(receiver.Receive(buffer, Deadline::Immediate()).ok()) << n;
+    ASSERT_TRUE(IsMessageOf(buffer, 0, n)) << n;
+  }
+}
+
+TEST_F(RingDamageTest, AHeaderThatIsDamagedLaterChangesNothing) {
+  auto sender = channel_.OpenSender();
+  auto receiver = channel_.OpenReceiver();
+  ASSERT_TRUE(sender.ok() && receiver.ok());
+  const RingConstants intact = header().constants;
+  for (const Damage& damage : kDamages) {
+    SCOPED_TRACE(damage.what);
+    damage.apply(header().constants);
+    ASSERT_NO_FATAL_FAILURE(ExpectAWorkingRing(*sender, *receiver));
+    header().constants = intact;
+  }
+}
+
+// Between the check of a size and its use nobody can slip in another one: an end that opened has the sizes that were
+// checked. A process, so that it is no data race of this program.
+TEST_F(RingDamageTest, AHeaderThatChangesWhileItIsReadIsRefusedOrRead) {
+  const RingConstants intact = header().constants;
+  auto group = os::ProcessGroup::Create(1);
+  ASSERT_TRUE(group.ok());
+  auto flicker = [&](os::Gate& gate) -> absl::Status {
+    // Volatile, so that the compiler leaves every single one of these stores alone.
+    volatile uint32_t& depth = header().constants.depth_messages;
+    volatile uint32_t& max_message_bytes = header().constants.max_message_bytes;
+    volatile uint64_t& slot_bytes = header().constants.slot_bytes;
+    gate.Arrive();
+    for (;;) {
+      depth = UINT32_MAX;
+      depth = kDepth;
+      max_message_bytes = UINT32_MAX;
+      max_message_bytes = kMaxBytes;
+      slot_bytes = UINT64_MAX / kDepth;
+      slot_bytes = SlotBytes(kMaxBytes);
+    }
+  };
+  ASSERT_TRUE(group->Spawn("scribbler", os::kAnyCpu, flicker).ok());
+  ASSERT_TRUE(group->Start(os::After(kWatchdogNanos)).ok());
+  uint64_t refused = 0;
+  uint64_t read = 0;
+  for (int trial = 0; trial < 20'000; ++trial) {
+    const std::optional<RingConstants> constants = ReadConstants(attachment_.address(), attachment_.bytes());
+    constants.has_value() ? ++read : ++refused;
+    if (constants.has_value()) {
+      ASSERT_EQ(*constants, intact) << trial;
+    }
+  }
+  group->KillAndReapAll();
+  header().constants = intact;
+  printf("%lu times read, %lu times refused\n", read, refused);
+  auto sender = channel_.OpenSender();
+  auto receiver = channel_.OpenReceiver();
+  ASSERT_TRUE(sender.ok() && receiver.ok());
+  ExpectAWorkingRing(*sender, *receiver);
+}
+
 TEST_F(RingDamageTest, RefusesAMappingThatIsTooSmall) {
   const uint64_t needed = RingBytes(kDepth, kMaxBytes);
-  EXPECT_TRUE(IsValidRing(header(), needed));
-  for (uint64_t bytes : {uint64_t{0}, sizeof(RingHeader) - 1, sizeof(RingHeader), needed - 1}) {
-    EXPECT_FALSE(IsValidRing(header(), bytes)) << bytes;
+  EXPECT_TRUE(ReadConstants(attachment_.address(), needed).has_value());
+  for (uint64_t bytes : {uint64_t{0}, sizeof(RingConstants) - 1, sizeof(RingConstants), needed - 1}) {
+    EXPECT_FALSE(ReadConstants(attachment_.address(), bytes).has_value()) << bytes;
   }
 }
 
 TEST_F(RingDamageTest, RefusesSizesWhoseProductOverflows) {
   // 4294967233 slots of 2^32 + 64 bytes are 2^64 + 2^32 - 4032 bytes.
-  header().depth_messages = 4'294'967'233;
-  header().max_message_bytes = UINT32_MAX;
-  header().payload_offset = PayloadOffset(UINT32_MAX);
-  header().slot_bytes = SlotBytes(UINT32_MAX);
-  header().total_bytes = RingBytes(header().depth_messages, UINT32_MAX);
-  EXPECT_FALSE(IsValidRing(header(), uint64_t{1} << 40));
+  RingConstants& constants = header().constants;
+  constants.depth_messages = 4'294'967'233;
+  constants.max_message_bytes = UINT32_MAX;
+  constants.payload_offset = PayloadOffset(UINT32_MAX);
+  constants.slot_bytes = SlotBytes(UINT32_MAX);
+  constants.total_bytes = RingBytes(constants.depth_messages, UINT32_MAX);
+  EXPECT_FALSE(IsValidRing(constants, uint64_t{1} << 40));
 }
 
 TEST_F(RingDamageTest, ReceiverReportsALengthThatNoMessageHasAndTakesNothing) {

@@ -20,6 +20,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "ipc/os/cpu.h"
 #include "ipc/os/peer.h"
@@ -34,15 +35,8 @@ inline constexpr uint32_t kMaxMessageBytes = uint32_t{1} << 30;
 // ones are packed, so that a 64-byte message touches two lines and not more.
 inline constexpr uint32_t kPackedMessageBytes = 256;
 
-// What one end writes and the other one looks at now and then.
-struct alignas(os::kCacheLineBytes) RingEnd {
-  os::PeerWord peer;
-  // ring_wait.h; this end sleeps on this very word. Written by it, and by who wakes it.
-  std::atomic<uint32_t> sleep;
-};
-
-// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): each part has its cache line
-struct RingHeader {
+// What no end changes after Create.
+struct RingConstants {
   uint64_t magic;
   uint32_t version;
   uint32_t depth_messages;
@@ -50,16 +44,42 @@ struct RingHeader {
   uint32_t payload_offset;  // in the slot
   uint64_t slot_bytes;
   uint64_t total_bytes;
-  RingEnd sender;
-  RingEnd receiver;
+
+  friend bool operator==(const RingConstants&, const RingConstants&) = default;
+};
+static_assert(sizeof(RingConstants) == 40);
+
+// Templates over the atomic, so that tests run the same algorithm on one that yields or dies before an access.
+//
+// What one end writes and the other one looks at now and then.
+template <template <typename> class Atomic>
+struct alignas(os::kCacheLineBytes) RingEnd {
+  os::PeerWord peer;
+  // ring_wait.h; this end sleeps on this very word. Written by it, and by who wakes it.
+  Atomic<uint32_t> sleep;
+};
+
+template <template <typename> class Atomic>
+struct RingHeader {
+  RingConstants constants;
+  RingEnd<Atomic> sender;
+  RingEnd<Atomic> receiver;
   // Messages taken so far. Written by the receiver only.
-  alignas(os::kCacheLineBytes) std::atomic<uint64_t> head;
+  alignas(os::kCacheLineBytes) Atomic<uint64_t> head;
 };
 
 inline constexpr size_t kSlotsOffset = 256;
-static_assert(sizeof(RingHeader) == kSlotsOffset);
-static_assert(offsetof(RingHeader, sender) == 64 && offsetof(RingHeader, receiver) == 128);
-static_assert(offsetof(RingHeader, head) == 192);
+
+// The layout, asserted for the atomic at hand.
+template <template <typename> class Atomic>
+constexpr bool HasTheLayout() {
+  using H = RingHeader<Atomic>;
+  static_assert(sizeof(H) == kSlotsOffset && sizeof(Atomic<uint64_t>) == 8);
+  static_assert(offsetof(H, sender) == 64 && offsetof(H, receiver) == 128 && offsetof(H, head) == 192);
+  static_assert(offsetof(RingEnd<Atomic>, peer) == 0 && offsetof(RingEnd<Atomic>, sleep) == 8);
+  return true;
+}
+static_assert(HasTheLayout<std::atomic>() && std::atomic<uint64_t>::is_always_lock_free);
 
 constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -81,9 +101,23 @@ constexpr bool IsCommitted(uint64_t commit_word, uint64_t message) {
 }
 constexpr uint32_t CommittedBytes(uint64_t commit_word) { return static_cast<uint32_t>(commit_word); }
 
-// True when the header describes a ring that fits in `mapped_bytes`, so that no index derived from it leaves the
-// mapping.
-bool IsValidRing(const RingHeader& header, uint64_t mapped_bytes);
+// The one ring with this depth and message size. Needs max_message_bytes <= kMaxMessageBytes.
+constexpr RingConstants RingConstantsOf(uint32_t depth_messages, uint32_t max_message_bytes) {
+  return {.magic = kRingMagic,
+          .version = kRingVersion,
+          .depth_messages = depth_messages,
+          .max_message_bytes = max_message_bytes,
+          .payload_offset = PayloadOffset(max_message_bytes),
+          .slot_bytes = SlotBytes(max_message_bytes),
+          .total_bytes = RingBytes(depth_messages, max_message_bytes)};
+}
+
+// True when these describe a ring that fits in `mapped_bytes`, so that no index derived from them leaves the mapping.
+bool IsValidRing(const RingConstants& constants, uint64_t mapped_bytes);
+
+// The constants of the ring in `mapped_bytes` of shared memory, copied once and valid whatever others do to the memory
+// meanwhile or later; nullopt when there is no valid ring.
+std::optional<RingConstants> ReadConstants(const void* memory, uint64_t mapped_bytes);
 
 }  // namespace ipcmark::sysv_shm
 

@@ -40,7 +40,9 @@ class RingTest : public testing::TestWithParam<Wait> {
     group_ = std::make_unique<os::ProcessGroup>(*os::ProcessGroup::Create(1));
   }
 
-  [[nodiscard]] RingHeader& header() const { return *static_cast<RingHeader*>(attachment_.address()); }
+  [[nodiscard]] RingHeader<std::atomic>& header() const {
+    return *static_cast<RingHeader<std::atomic>*>(attachment_.address());
+  }
   [[nodiscard]] std::atomic<uint64_t>& Commit(uint64_t slot) const {
     return *reinterpret_cast<std::atomic<uint64_t>*>(static_cast<std::byte*>(attachment_.address()) + kSlotsOffset +
                                                      slot * SlotBytes(kBytes));
@@ -48,7 +50,7 @@ class RingTest : public testing::TestWithParam<Wait> {
 
   // Makes the state that `count` messages leave behind, at least one lap of them.
   void PretendThatMessagesWentThrough(uint64_t count) {
-    const uint32_t depth = header().depth_messages;
+    const uint32_t depth = header().constants.depth_messages;
     for (uint64_t n = count - depth; n < count; ++n) Commit(n % depth) = CommitWord(n, 0);
     header().head = count;
   }

@@ -2,163 +2,46 @@
 #define IPCMARK_IPC_SYSV_SHM_SYSV_SHM_H_
 
 // A single-producer single-consumer ring over a System V shared-memory segment: lock-free, one copy in and one copy
-// out, or none with Loan/Publish and View/Release. It promises: no system call while the other end keeps up (in the
-// waiting modes: while the other end is awake), messages in order, and recovery from the death of either end at any
-// instruction. It is broken by: a second process writing where only one may (OpenSender refuses it), or one that
-// scribbles in the segment (a receiver then gets kError with EBADMSG, and never reads outside the mapping).
+// out, or none with Loan/Publish and View/Release. It promises:
+//   - No system call while the other end keeps up (in the waiting modes: while the other end is awake); messages in
+//     order.
+//   - A sender that dies at any instruction leaves whole messages or none, and every one that Send or Publish accepted.
+//     The receiver gets them all, then kPeerDead (kClosed after an orderly end). A new sender goes on exactly behind
+//     the last committed message.
+//   - A receiver that dies at any instruction loses nothing: a message that it had not released is the first one of
+//     its successor, so one that died between the copy and the release has read it and its successor reads it again.
+//     One that it had released is whole in its buffer. The sender goes on while there is room, then gets kPeerDead.
+//   - A waiting end learns of the other one's death within kPeerDeathNanos. Either end may be opened anew at any time.
+//   - Memory that somebody scribbled in gives kDataLoss at open, or kError with EBADMSG, and no access outside the
+//     mapping.
+// Broken by: a second process writing where only one may (OpenSender refuses it), and processes that cannot see each
+// other's ids (two PID namespaces): their deaths are misjudged.
 //
-// ring_layout.h draws the memory; ring.cc has the slow paths.
+// ring_layout.h draws the memory and has the invariants, ring_sender.h and ring_receiver.h the algorithm, ring_wait.h
+// the waiting. All are templates over the atomic; Channel, Sender and Receiver are the real ones.
 
-#include <cstring>
 #include <memory>
+#include <new>
+#include <optional>
+#include <utility>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/str_format.h"
 #include "ipc/channel.h"
+#include "ipc/os/peer.h"
 #include "ipc/sysv_shm/ring_layout.h"
-#include "ipc/sysv_shm/ring_wait.h"
+#include "ipc/sysv_shm/ring_receiver.h"
+#include "ipc/sysv_shm/ring_sender.h"
+#include "ipc/sysv_shm/ring_view.h"
 #include "ipc/sysv_shm/segment.h"
 
 namespace ipcmark::sysv_shm {
 
-// What both ends know of the ring, copied out of the shared header once, so that a damaged header changes nothing
-// later.
-class RingView {
- public:
-  RingView() = default;
-  RingView(std::shared_ptr<const Attachment> attachment, Wait wait);
-
-  [[nodiscard]] RingHeader& header() const { return *static_cast<RingHeader*>(attachment_->address()); }
-  [[nodiscard]] std::atomic<uint64_t>& CommitOf(uint64_t slot) const {
-    return *reinterpret_cast<std::atomic<uint64_t>*>(slots_ + slot * slot_bytes_);
-  }
-  [[nodiscard]] std::byte* PayloadOf(uint64_t slot) const { return slots_ + slot * slot_bytes_ + payload_offset_; }
-  [[nodiscard]] bool attached() const { return attachment_ != nullptr; }
-  [[nodiscard]] uint32_t depth() const { return depth_; }
-  [[nodiscard]] uint32_t max_message_bytes() const { return max_message_bytes_; }
-  [[nodiscard]] Wait wait() const { return wait_; }
-
- private:
-  std::shared_ptr<const Attachment> attachment_;
-  std::byte* slots_ = nullptr;
-  uint64_t slot_bytes_ = 0;
-  uint32_t payload_offset_ = 0;
-  uint32_t depth_ = 0;
-  uint32_t max_message_bytes_ = 0;
-  Wait wait_ = Wait::kBlock;
-};
-
-// The sending end. One at a time; OpenSender takes over from one that died.
-class Sender {
- public:
-  explicit Sender(RingView view);
-  Sender(Sender&&) = default;
-  Sender& operator=(Sender&&) = delete;
-  ~Sender();
-
-  IoResult Send(std::span<const std::byte> message, Deadline deadline) noexcept {
-    if (message.size() > view_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
-    const LoanResult loan = Loan(deadline);
-    if (!loan.result.ok()) return loan.result;
-    if (!message.empty()) memcpy(loan.room.data(), message.data(), message.size());
-    return Publish(message.size());
-  }
-
-  LoanResult Loan(Deadline deadline) noexcept {
-    if (next_ - cached_head_ >= view_.depth()) {
-      const IoResult room = AwaitRoom(deadline);
-      if (!room.ok()) return {{}, room};
-    }
-    return {{view_.PayloadOf(slot_), view_.max_message_bytes()}, IoResult::Ok(0)};
-  }
-
-  IoResult Publish(size_t bytes) noexcept {
-    if (bytes > view_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
-    const uint64_t commit = CommitWord(next_, static_cast<uint32_t>(bytes));
-    if (view_.wait() == Wait::kSpin) {
-      // Release: publishes the payload to Receive's acquire of this word; without it a reader may see the length before
-      // the bytes.
-      view_.CommitOf(slot_).store(commit, std::memory_order_release);
-    } else {
-      // Sequentially consistent, for Dekker's handshake with the receiver's AwaitMessage: either it sees this commit
-      // when it looks once more, or we see it asleep. Release alone lets the load below pass the store.
-      view_.CommitOf(slot_).store(commit, std::memory_order_seq_cst);
-      if (SomebodySleeps(view_.header().receiver.sleep)) WakeReceiver();
-    }
-    ++next_;
-    slot_ = slot_ + 1 == view_.depth() ? 0 : slot_ + 1;
-    return IoResult::Ok(bytes);
-  }
-
- private:
-  // Reads head anew and waits until there is room.
-  IoResult AwaitRoom(Deadline deadline) noexcept;
-  void WakeReceiver() noexcept;
-
-  RingView view_;
-  uint64_t next_ = 0;         // number of the message to be sent next
-  uint64_t slot_ = 0;         // next_ mod depth, without the division
-  uint64_t cached_head_ = 0;  // head as last read: a lower bound, re-read only when the ring seems full
-  os::PeerWatch receiver_watch_;
-};
-
-// The receiving end. One at a time; OpenReceiver takes over from one that died, at the message that it had not
-// finished.
-class Receiver {
- public:
-  explicit Receiver(RingView view);
-  Receiver(Receiver&&) = default;
-  Receiver& operator=(Receiver&&) = delete;
-  ~Receiver();
-
-  IoResult Receive(std::span<std::byte> buffer, Deadline deadline) noexcept {
-    const ViewResult view = View(deadline);
-    if (!view.result.ok()) return view.result;
-    const size_t bytes = view.message.size();
-    if (bytes > buffer.size()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE, bytes);
-    if (bytes != 0) memcpy(buffer.data(), view.message.data(), bytes);
-    Release();
-    return IoResult::Ok(bytes);
-  }
-
-  ViewResult View(Deadline deadline) noexcept {
-    // Acquire: pairs with Publish; what follows reads the payload.
-    uint64_t commit = view_.CommitOf(slot_).load(std::memory_order_acquire);
-    if (!IsCommitted(commit, next_)) {
-      const IoResult message = AwaitMessage(deadline, &commit);
-      if (!message.ok()) return {{}, message};
-    }
-    const uint32_t bytes = CommittedBytes(commit);
-    if (bytes > view_.max_message_bytes()) return {{}, IoResult::Of(Outcome::kError, EBADMSG)};
-    return {{view_.PayloadOf(slot_), bytes}, IoResult::Ok(bytes)};
-  }
-
-  void Release() noexcept {
-    ++next_;
-    slot_ = slot_ + 1 == view_.depth() ? 0 : slot_ + 1;
-    if (view_.wait() == Wait::kSpin) {
-      // Release: our reads of the payload are done before the sender, which acquires head, overwrites the slot.
-      view_.header().head.store(next_, std::memory_order_release);
-    } else {
-      // The other half of the handshake in Publish, with AwaitRoom.
-      view_.header().head.store(next_, std::memory_order_seq_cst);
-      if (SomebodySleeps(view_.header().sender.sleep)) WakeSender();
-    }
-  }
-
- private:
-  // Waits until the due message is committed and returns its commit word.
-  IoResult AwaitMessage(Deadline deadline, uint64_t* commit) noexcept;
-  void WakeSender() noexcept;
-
-  RingView view_;
-  uint64_t next_ = 0;  // number of the message to be taken next; equals head
-  uint64_t slot_ = 0;  // next_ mod depth
-  os::PeerWatch sender_watch_;
-};
-
 // The primitive. Create attaches the segment and marks it for removal at once: Linux keeps it until the last attachment
 // goes, so nothing is left behind even when the creator is killed. Forked children inherit the attachment, and all ends
 // of a process share it: the segment's attach count is the number of processes.
-class Channel {
+template <template <typename> class Atomic>
+class BasicChannel {
  public:
   static constexpr Capabilities kCapabilities = {
       .max_senders = 1,
@@ -171,28 +54,93 @@ class Channel {
       .waits = {Wait::kSpin, Wait::kSpinThenBlock, Wait::kBlock},
   };
 
-  static absl::StatusOr<Channel> Create(const Geometry& geometry);
+  static absl::StatusOr<BasicChannel> Create(const Geometry& geometry);
 
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   [[nodiscard]] uint64_t DepthLimit(uint32_t) const { return geometry_.depth_messages; }
-  // kFailedPrecondition while another living process holds that end.
-  absl::StatusOr<Sender> OpenSender();
-  absl::StatusOr<Receiver> OpenReceiver();
+  // kFailedPrecondition while a living process holds that end, kDataLoss when the segment is damaged.
+  absl::StatusOr<BasicSender<Atomic>> OpenSender();
+  absl::StatusOr<BasicReceiver<Atomic>> OpenReceiver();
   void ReleaseEnds() noexcept { attachment_.reset(); }
   // The kernel's object, for tests and for those who count attachments.
   [[nodiscard]] const Segment& segment() const { return segment_; }
 
  private:
-  Channel(Geometry geometry, Segment segment, Attachment attachment)
+  BasicChannel(Geometry geometry, Segment segment, Attachment attachment)
       : geometry_(geometry),
         segment_(std::move(segment)),
         attachment_(std::make_shared<const Attachment>(std::move(attachment))) {}
-  absl::StatusOr<RingView> Open();
+  absl::StatusOr<RingView<Atomic>> Open();
+  // Makes `peer` this process's.
+  static absl::Status Claim(os::PeerWord& peer, const char* side);
 
   Geometry geometry_;
   Segment segment_;
   std::shared_ptr<const Attachment> attachment_;  // until ReleaseEnds
 };
+
+using Channel = BasicChannel<std::atomic>;
+using Sender = BasicSender<std::atomic>;
+using Receiver = BasicReceiver<std::atomic>;
+
+template <template <typename> class Atomic>
+absl::StatusOr<BasicChannel<Atomic>> BasicChannel<Atomic>::Create(const Geometry& geometry) {
+  static_assert(HasTheLayout<Atomic>());
+  absl::Status fits = CheckGeometry("sysv_shm", kCapabilities, geometry);
+  if (!fits.ok()) return fits;
+  const RingConstants constants = RingConstantsOf(geometry.depth_messages, geometry.max_message_bytes);
+  absl::StatusOr<Segment> segment = Segment::Create(constants.total_bytes);
+  if (!segment.ok()) return segment.status();
+  absl::StatusOr<Attachment> attachment = segment->Attach();
+  absl::Status removed = segment->Remove();
+  if (!attachment.ok()) return attachment.status();
+  if (!removed.ok()) return removed;
+  auto* header = new (attachment->address()) RingHeader<Atomic>{};
+  header->constants = constants;
+  return BasicChannel(geometry, *std::move(segment), *std::move(attachment));
+}
+
+template <template <typename> class Atomic>
+absl::StatusOr<RingView<Atomic>> BasicChannel<Atomic>::Open() {
+  if (attachment_ == nullptr) return absl::FailedPreconditionError("sysv_shm: open ends before ReleaseEnds");
+  const std::optional<RingConstants> constants = ReadConstants(attachment_->address(), attachment_->bytes());
+  if (!constants.has_value()) {
+    return absl::DataLossError(absl::StrFormat(
+        "shm segment %d holds no valid ring (magic, version or sizes are off); create a new one", segment_.id()));
+  }
+  return RingView<Atomic>(attachment_, *constants, geometry_.wait);
+}
+
+template <template <typename> class Atomic>
+absl::Status BasicChannel<Atomic>::Claim(os::PeerWord& peer, const char* side) {
+  pid_t holder = 0;
+  if (os::ClaimPeer(peer, &holder)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrFormat("sysv_shm: process %d is this ring's %s; a second one needs a ring of its own", holder, side));
+}
+
+template <template <typename> class Atomic>
+absl::StatusOr<BasicSender<Atomic>> BasicChannel<Atomic>::OpenSender() {
+  absl::StatusOr<RingView<Atomic>> view = Open();
+  if (!view.ok()) return view.status();
+  absl::Status claimed = Claim(view->header().sender.peer, "sender");
+  if (!claimed.ok()) return claimed;
+  return BasicSender<Atomic>(*std::move(view));
+}
+
+template <template <typename> class Atomic>
+absl::StatusOr<BasicReceiver<Atomic>> BasicChannel<Atomic>::OpenReceiver() {
+  absl::StatusOr<RingView<Atomic>> view = Open();
+  if (!view.ok()) return view.status();
+  absl::Status claimed = Claim(view->header().receiver.peer, "receiver");
+  if (!claimed.ok()) return claimed;
+  return BasicReceiver<Atomic>(*std::move(view));
+}
+
+// The real ones are compiled once, in ring.cc; what is small is inlined all the same.
+extern template class BasicSender<std::atomic>;
+extern template class BasicReceiver<std::atomic>;
+extern template class BasicChannel<std::atomic>;
 
 static_assert(Primitive<Channel> && LoaningSendEnd<Sender> && LoaningReceiveEnd<Receiver>);
 

@@ -1,0 +1,104 @@
+#ifndef IPCMARK_IPC_SYSV_SHM_RING_RECEIVER_H_
+#define IPCMARK_IPC_SYSV_SHM_RING_RECEIVER_H_
+
+// The receiving end of the ring. One at a time; OpenReceiver takes over from one that died, at the message that it had
+// not released. What it promises: sysv_shm.h.
+
+#include <cerrno>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "ipc/channel.h"
+#include "ipc/os/peer.h"
+#include "ipc/sysv_shm/ring_view.h"
+#include "ipc/sysv_shm/ring_wait.h"
+
+namespace ipcmark::sysv_shm {
+
+template <template <typename> class Atomic>
+class BasicReceiver {
+ public:
+  // The caller has claimed header().receiver.peer.
+  explicit BasicReceiver(RingView<Atomic> view);
+  BasicReceiver(BasicReceiver&&) noexcept = default;
+  BasicReceiver& operator=(BasicReceiver&&) = delete;
+  ~BasicReceiver();
+
+  IoResult Receive(std::span<std::byte> buffer, Deadline deadline) noexcept {
+    const ViewResult view = View(deadline);
+    if (!view.result.ok()) return view.result;
+    const size_t bytes = view.message.size();
+    if (bytes > buffer.size()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE, bytes);
+    if (bytes != 0) memcpy(buffer.data(), view.message.data(), bytes);
+    Release();
+    return IoResult::Ok(bytes);
+  }
+
+  ViewResult View(Deadline deadline) noexcept {
+    // Acquire: pairs with Publish; what follows reads the payload.
+    uint64_t commit = view_.CommitOf(slot_).load(std::memory_order_acquire);
+    if (!IsCommitted(commit, next_)) {
+      const IoResult message = AwaitMessage(deadline, &commit);
+      if (!message.ok()) return {{}, message};
+    }
+    const uint32_t bytes = CommittedBytes(commit);
+    if (bytes > view_.max_message_bytes()) return {{}, IoResult::Of(Outcome::kError, EBADMSG)};
+    return {{view_.PayloadOf(slot_), bytes}, IoResult::Ok(bytes)};
+  }
+
+  void Release() noexcept {
+    ++next_;
+    slot_ = slot_ + 1 == view_.depth() ? 0 : slot_ + 1;
+    if (view_.wait() == Wait::kSpin) {
+      // Release: our reads of the payload are done before the sender, which acquires head, overwrites the slot.
+      view_.header().head.store(next_, std::memory_order_release);
+    } else {
+      // Sequentially consistent, which includes that release: the other half of the handshake, with AwaitRoom.
+      view_.header().head.store(next_, std::memory_order_seq_cst);
+      if (SomebodySleeps(view_.header().sender.sleep)) WakeSender();
+    }
+  }
+
+ private:
+  // Waits until the due message is committed and returns its commit word.
+  [[gnu::noinline]] IoResult AwaitMessage(Deadline deadline, uint64_t* commit) noexcept;
+  [[gnu::noinline]] void WakeSender() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().sender.sleep); }
+
+  RingView<Atomic> view_;
+  uint64_t next_ = 0;  // number of the message to be taken next; equals head
+  uint64_t slot_ = 0;  // next_ mod depth
+  os::PeerWatch sender_watch_;
+};
+
+template <template <typename> class Atomic>
+BasicReceiver<Atomic>::BasicReceiver(RingView<Atomic> view)
+    : view_(std::move(view)),
+      // Relaxed: only receivers write it, and that the last one has gone was learnt from the kernel or from its release
+      // of the peer word, both of which order its store before our load.
+      next_(view_.header().head.load(std::memory_order_relaxed)),
+      slot_(next_ % view_.depth()) {}
+
+template <template <typename> class Atomic>
+BasicReceiver<Atomic>::~BasicReceiver() {
+  if (!view_.attached()) return;
+  os::ReleasePeer(view_.header().receiver.peer);
+  WakeSender();  // so that it learns at once, not at its next look
+}
+
+template <template <typename> class Atomic>
+IoResult BasicReceiver<Atomic>::AwaitMessage(Deadline deadline, uint64_t* commit) noexcept {
+  RingHeader<Atomic>& header = view_.header();
+  const Atomic<uint64_t>& due = view_.CommitOf(slot_);
+  const auto ready = [&]() noexcept {
+    // Sequentially consistent for the handshake with Publish; it also acquires, as in View.
+    *commit = due.load(std::memory_order_seq_cst);
+    return IsCommitted(*commit, next_);
+  };
+  const auto look = [&]() noexcept { return LookAtPeer(header.sender.peer, sender_watch_, ready); };
+  return Await<Sleepers::kOne>(view_.wait(), header.receiver.sleep, deadline, ready, look);
+}
+
+}  // namespace ipcmark::sysv_shm
+
+#endif  // IPCMARK_IPC_SYSV_SHM_RING_RECEIVER_H_
