@@ -5,6 +5,7 @@
 // the same size and layout, which does something before each access of a thread that asked for it:
 //
 //   InstrumentedAccess::KillBefore(k)      SIGKILL before access number k (0 is the next one)
+//   InstrumentedAccess::CallBefore(k, f)   f() once, before access number k
 //   InstrumentedAccess::Reschedule(seed)   gives up the CPU before some accesses, chosen by the seed
 //   InstrumentedAccess::Off()              nothing, which is how every thread starts
 //
@@ -25,6 +26,15 @@ namespace ipcmark::os {
 class InstrumentedAccess {
  public:
   static void KillBefore(uint64_t access) { state() = {.mode = Mode::kKill, .accesses = 0, .at = access}; }
+  // The accesses of `call` itself, and those behind it, are as after Off. `call` must live until then.
+  template <typename Call>
+  static void CallBefore(uint64_t access, const Call& call) {
+    state() = {.mode = Mode::kCall,
+               .accesses = 0,
+               .at = access,
+               .call = [](const void* it) { (*static_cast<const Call*>(it))(); },
+               .argument = &call};
+  }
   static void Reschedule(uint64_t seed) { state() = {.mode = Mode::kReschedule, .accesses = 0, .at = seed | 1}; }
   // Counts only.
   static void Count() { state() = {.mode = Mode::kCount, .accesses = 0, .at = 0}; }
@@ -35,17 +45,26 @@ class InstrumentedAccess {
   static void Before() noexcept {
     if (state().mode == Mode::kOff) return;
     if (state().mode == Mode::kKill && state().accesses == state().at) raise(SIGKILL);
+    if (state().mode == Mode::kCall && state().accesses == state().at) return CallOnce();
     ++state().accesses;
     if (state().mode == Mode::kReschedule) RescheduleSometimes();
   }
 
  private:
-  enum class Mode : uint8_t { kOff = 0, kCount, kKill, kReschedule };
+  enum class Mode : uint8_t { kOff = 0, kCount, kKill, kCall, kReschedule };
   struct State {
     Mode mode;
     uint64_t accesses;
-    uint64_t at;  // kKill: which access; kReschedule: the state of the random numbers, never 0
+    uint64_t at;  // kKill, kCall: which access; kReschedule: the state of the random numbers, never 0
+    void (*call)(const void* argument) = nullptr;  // kCall
+    const void* argument = nullptr;                // kCall
   };
+
+  static void CallOnce() noexcept {
+    const State now = state();
+    Off();
+    now.call(now.argument);
+  }
 
   static void RescheduleSometimes() noexcept {
     // Marsaglia's xorshift64.
