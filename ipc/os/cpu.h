@@ -22,6 +22,10 @@ inline void SpinHint() noexcept {
 #endif
 }
 
+// Starts to fetch the cache line at `address` for reading and waits for nothing. Reads nothing, as the language sees
+// it: another process may be writing there.
+inline void PrefetchLine(const void* address) noexcept { __builtin_prefetch(address); }
+
 // The CPUs on which this process may run, ascending (sched_getaffinity(2)).
 std::vector<int> AllowedCpus();
 

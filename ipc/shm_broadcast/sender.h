@@ -153,7 +153,7 @@ IoResult BasicSender<Atomic>::AwaitRoom(Deadline deadline) noexcept {
   // Relaxed: published by the sleep word to who finds us asleep.
   header.sender.awaits.store(next_ - view_.depth(), std::memory_order_relaxed);
   return sysv_shm::Await<sysv_shm::Sleepers::kOne>(
-      view_.wait(), header.sender.sleep, deadline, [&]() noexcept { return FindRoom(); },
+      {view_.wait()}, header.sender.sleep, deadline, [&]() noexcept { return FindRoom(); },
       [&]() noexcept { return LookAtLaggards(); });
 }
 

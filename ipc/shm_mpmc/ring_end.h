@@ -318,7 +318,7 @@ IoResult BasicEnd<Atomic>::Await(Deadline deadline, Attempt* result, const Once&
   const auto ready = [&]() noexcept { return try_once() || (!spins && MendAndTry(/*at_once=*/false, try_once)); };
   const auto look = [&]() noexcept { return Look(/*at_once=*/spins || deadline.immediate(), try_once); };
   const IoResult waited =
-      sysv_shm::Await<sysv_shm::Sleepers::kMany>(ring_.wait(), SideOf(side_).sleep, deadline, ready, look);
+      sysv_shm::Await<sysv_shm::Sleepers::kMany>({ring_.wait()}, SideOf(side_).sleep, deadline, ready, look);
   return *result != Attempt::kNotYet ? IoResult::Ok(0) : waited;
 }
 

@@ -8,7 +8,9 @@ namespace ipcmark::sysv_shm {
 bool IsValidRing(const RingConstants& constants, uint64_t mapped_bytes) {
   // Sizes first: what Create would refuse has no layout to compare with.
   return constants.depth_messages > 0 && constants.max_message_bytes <= kMaxMessageBytes &&
-         constants == RingConstantsOf(constants.depth_messages, constants.max_message_bytes) &&
+         constants.fences <= static_cast<uint32_t>(Fences::kAsymmetric) &&
+         constants == RingConstantsOf(constants.depth_messages, constants.max_message_bytes,
+                                      static_cast<Fences>(constants.fences)) &&
          constants.total_bytes <= mapped_bytes;
 }
 

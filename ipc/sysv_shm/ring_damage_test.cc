@@ -62,6 +62,8 @@ constexpr Damage kDamages[] = {
     {"payload before the slot's commit word", [](RingConstants& h) { h.payload_offset = 0; }},
     {"payload beyond the slot", [](RingConstants& h) { h.payload_offset = UINT32_MAX; }},
     {"fewer bytes", [](RingConstants& h) { h.total_bytes = kSlotsOffset; }},
+    {"an unknown handshake", [](RingConstants& h) { h.fences = 2; }},
+    {"something in the unused word", [](RingConstants& h) { h.unused = 1; }},
     {"more bytes", [](RingConstants& h) { ++h.total_bytes; }},
     {"more slots than the mapping has, consistently",
      [](RingConstants& h) {

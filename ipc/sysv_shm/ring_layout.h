@@ -24,16 +24,29 @@
 
 #include "ipc/os/cpu.h"
 #include "ipc/os/peer.h"
+#include "ipc/sysv_shm/ring_wait.h"
 
 namespace ipcmark::sysv_shm {
 
 inline constexpr uint64_t kRingMagic = 0x676e69722d637069;  // "ipc-ring" in memory order
-inline constexpr uint32_t kRingVersion = 2;
+inline constexpr uint32_t kRingVersion = 3;
 // Keeps every product of sizes below 2^64, whatever a damaged header says.
 inline constexpr uint32_t kMaxMessageBytes = uint32_t{1} << 30;
 // Slots whose messages are larger than this start on a cache line of their own, so that copies are aligned; smaller
 // ones are packed, so that a 64-byte message touches two lines and not more.
 inline constexpr uint32_t kPackedMessageBytes = 256;
+
+// Of a message that is waited for, so many bytes behind the commit word are fetched along with it.
+inline constexpr uint32_t kPrefetchedBytes = 63;
+
+// BasicReceiver::FallBack: how many messages a receiver lets a streaming sender get ahead, as far as the ring is that
+// deep; for how many rounds of polling (25 ns each) it waits for each doubling of the lead, and per message of that
+// lead; and in how many waits it does not try again when there was no stream after all (doubled each time).
+inline constexpr uint64_t kLeadMessages = 128;
+inline constexpr int kLeadRounds = 16;
+inline constexpr int kLeadRoundsPerMessage = 4;
+inline constexpr int kMinWaitsBetweenTrials = 64;
+inline constexpr int kMaxWaitsBetweenTrials = 1 << 16;
 
 // What no end changes after Create.
 struct RingConstants {
@@ -44,10 +57,12 @@ struct RingConstants {
   uint32_t payload_offset;  // in the slot
   uint64_t slot_bytes;
   uint64_t total_bytes;
+  uint32_t fences;  // a Fences of ring_wait.h: how all ends shake hands before they sleep
+  uint32_t unused;
 
   friend bool operator==(const RingConstants&, const RingConstants&) = default;
 };
-static_assert(sizeof(RingConstants) == 40);
+static_assert(sizeof(RingConstants) == 48);
 
 // Templates over the atomic, so that tests run the same algorithm on one that yields or dies before an access.
 //
@@ -101,15 +116,17 @@ constexpr bool IsCommitted(uint64_t commit_word, uint64_t message) {
 }
 constexpr uint32_t CommittedBytes(uint64_t commit_word) { return static_cast<uint32_t>(commit_word); }
 
-// The one ring with this depth and message size. Needs max_message_bytes <= kMaxMessageBytes.
-constexpr RingConstants RingConstantsOf(uint32_t depth_messages, uint32_t max_message_bytes) {
+// The one ring with this depth, message size and handshake. Needs max_message_bytes <= kMaxMessageBytes.
+constexpr RingConstants RingConstantsOf(uint32_t depth_messages, uint32_t max_message_bytes, Fences fences) {
   return {.magic = kRingMagic,
           .version = kRingVersion,
           .depth_messages = depth_messages,
           .max_message_bytes = max_message_bytes,
           .payload_offset = PayloadOffset(max_message_bytes),
           .slot_bytes = SlotBytes(max_message_bytes),
-          .total_bytes = RingBytes(depth_messages, max_message_bytes)};
+          .total_bytes = RingBytes(depth_messages, max_message_bytes),
+          .fences = static_cast<uint32_t>(fences),
+          .unused = 0};
 }
 
 // True when these describe a ring that fits in `mapped_bytes`, so that no index derived from them leaves the mapping.

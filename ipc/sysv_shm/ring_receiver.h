@@ -4,6 +4,7 @@
 // The receiving end of the ring. One at a time; OpenReceiver takes over from one that died, at the message that it had
 // not released. What it promises: sysv_shm.h.
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <span>
@@ -50,9 +51,12 @@ class BasicReceiver {
   void Release() noexcept {
     ++next_;
     slot_ = slot_ + 1 == view_.depth() ? 0 : slot_ + 1;
-    if (view_.wait() == Wait::kSpin) {
+    if (view_.light()) {
       // Release: our reads of the payload are done before the sender, which acquires head, overwrites the slot.
       view_.header().head.store(next_, std::memory_order_release);
+      // The light side of the handshake. Relaxed: the fences order it.
+      os::LightFence();
+      if (SomebodySleeps(view_.header().sender.sleep, std::memory_order_relaxed)) WakeSender();
     } else {
       // Sequentially consistent, which includes that release: the other half of the handshake, with AwaitRoom.
       view_.header().head.store(next_, std::memory_order_seq_cst);
@@ -63,11 +67,19 @@ class BasicReceiver {
  private:
   // Waits until the due message is committed and returns its commit word.
   [[gnu::noinline]] IoResult AwaitMessage(Deadline deadline, uint64_t* commit) noexcept;
+  // Lets a streaming sender get some messages ahead. A receiver that follows hard behind the sender takes each line
+  // from it while that is still writing there, and every message then costs two or three transfers of its lines, one
+  // after the other; some messages behind, lines come over while others are written. Whether there is a stream only a
+  // trial tells: the lead must double within half a microsecond, again and again. Where one message waits for another,
+  // as in a round trip, a trial costs that once, and trials become rare.
+  [[gnu::noinline]] void FallBack() noexcept;
   [[gnu::noinline]] void WakeSender() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().sender.sleep); }
 
   RingView<Atomic> view_;
-  uint64_t next_ = 0;  // number of the message to be taken next; equals head
-  uint64_t slot_ = 0;  // next_ mod depth
+  uint64_t next_ = 0;                                  // number of the message to be taken next; equals head
+  uint64_t slot_ = 0;                                  // next_ mod depth
+  int waits_between_trials_ = kMinWaitsBetweenTrials;  // FallBack
+  int waits_until_trial_ = kMinWaitsBetweenTrials;     // likewise
   os::PeerWatch sender_watch_;
 };
 
@@ -90,13 +102,38 @@ template <template <typename> class Atomic>
 IoResult BasicReceiver<Atomic>::AwaitMessage(Deadline deadline, uint64_t* commit) noexcept {
   RingHeader<Atomic>& header = view_.header();
   const Atomic<uint64_t>& due = view_.CommitOf(slot_);
+  const std::byte* const near_end = view_.PayloadOf(slot_) + std::min(view_.max_message_bytes(), kPrefetchedBytes);
   const auto ready = [&]() noexcept {
     // Sequentially consistent for the handshake with Publish; it also acquires, as in View.
     *commit = due.load(std::memory_order_seq_cst);
-    return IsCommitted(*commit, next_);
+    if (IsCommitted(*commit, next_)) return true;
+    // A small message lies on two lines: have the second one on its way while the first is polled, else it would be
+    // missed only then, which doubles the latency.
+    os::PrefetchLine(near_end);
+    return false;
   };
   const auto look = [&]() noexcept { return LookAtPeer(header.sender.peer, sender_watch_, ready); };
-  return Await<Sleepers::kOne>(view_.wait(), header.receiver.sleep, deadline, ready, look);
+  if (view_.wait() != Wait::kBlock && !deadline.immediate() && --waits_until_trial_ < 0) FallBack();
+  return Await<Sleepers::kOne>({view_.wait(), view_.fences()}, header.receiver.sleep, deadline, ready, look);
+}
+
+template <template <typename> class Atomic>
+void BasicReceiver<Atomic>::FallBack() noexcept {
+  const auto is_there = [&](uint64_t message) noexcept {
+    // Relaxed: only whether; View acquires what it takes.
+    return IsCommitted(view_.CommitOf(message % view_.depth()).load(std::memory_order_relaxed), message);
+  };
+  const uint64_t most = std::min<uint64_t>(kLeadMessages, view_.depth() / 2);
+  for (uint64_t lead = 1; lead <= most; lead *= 2) {
+    const int rounds = kLeadRounds + kLeadRoundsPerMessage * static_cast<int>(lead);
+    if (Poll(rounds, [&]() noexcept { return is_there(next_ + lead); })) continue;
+    waits_between_trials_ = std::min(2 * waits_between_trials_, kMaxWaitsBetweenTrials);
+    waits_until_trial_ = waits_between_trials_;
+    return;
+  }
+  // A stream: again at the next wait.
+  waits_between_trials_ = kMinWaitsBetweenTrials;
+  waits_until_trial_ = 0;
 }
 
 }  // namespace ipcmark::sysv_shm

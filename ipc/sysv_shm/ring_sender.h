@@ -44,10 +44,13 @@ class BasicSender {
   IoResult Publish(size_t bytes) noexcept {
     if (bytes > view_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
     const uint64_t commit = CommitWord(next_, static_cast<uint32_t>(bytes));
-    if (view_.wait() == Wait::kSpin) {
+    if (view_.light()) {
       // Release: publishes the payload to View's acquire of this word; without it a reader may see the length before
       // the bytes.
       view_.CommitOf(slot_).store(commit, std::memory_order_release);
+      // The light side of the handshake in ring_wait.h. Relaxed: the fences order it.
+      os::LightFence();
+      if (SomebodySleeps(view_.header().receiver.sleep, std::memory_order_relaxed)) WakeReceiver();
     } else {
       // Sequentially consistent, for the handshake in ring_wait.h with the receiver's AwaitMessage: either it sees this
       // commit when it looks once more, or we see its mark. Release alone lets the load below pass the store.
@@ -105,7 +108,8 @@ IoResult BasicSender<Atomic>::AwaitRoom(Deadline deadline) noexcept {
     return next_ - cached_head_ < view_.depth() || cached_head_ > next_;
   };
   const auto look = [&]() noexcept { return LookAtPeer(header.receiver.peer, receiver_watch_, ready); };
-  const IoResult result = Await<Sleepers::kOne>(view_.wait(), header.sender.sleep, deadline, ready, look);
+  const IoResult result =
+      Await<Sleepers::kOne>({view_.wait(), view_.fences()}, header.sender.sleep, deadline, ready, look);
   return cached_head_ > next_ ? IoResult::Of(Outcome::kError, EBADMSG) : result;
 }
 

@@ -25,7 +25,8 @@ class RingView {
         payload_offset_(constants.payload_offset),
         depth_(constants.depth_messages),
         max_message_bytes_(constants.max_message_bytes),
-        wait_(wait) {}
+        wait_(wait),
+        fences_(static_cast<Fences>(constants.fences)) {}
 
   [[nodiscard]] RingHeader<Atomic>& header() const { return *static_cast<RingHeader<Atomic>*>(attachment_->address()); }
   // `slot` below depth().
@@ -37,6 +38,9 @@ class RingView {
   [[nodiscard]] uint32_t depth() const { return depth_; }
   [[nodiscard]] uint32_t max_message_bytes() const { return max_message_bytes_; }
   [[nodiscard]] Wait wait() const { return wait_; }
+  [[nodiscard]] Fences fences() const { return fences_; }
+  // True where what ends a wait is made visible by a release store: nobody sleeps, or sleepers pay for the fence.
+  [[nodiscard]] bool light() const { return wait_ == Wait::kSpin || fences_ == Fences::kAsymmetric; }
 
  private:
   std::shared_ptr<const Attachment> attachment_;
@@ -46,6 +50,7 @@ class RingView {
   uint32_t depth_ = 0;
   uint32_t max_message_bytes_ = 0;
   Wait wait_ = Wait::kBlock;
+  Fences fences_ = Fences::kSymmetric;
 };
 
 }  // namespace ipcmark::sysv_shm

@@ -16,8 +16,9 @@
 //
 // The handshake (Dekker's): the waiter raises bit 0 and then looks once more whether it must wait; the other side makes
 // it ready and then looks at bit 0. All four accesses are sequentially consistent, so at least one sees the other:
-// either the waiter finds itself ready or it is woken. A waker that dies between its two steps, or within
-// WakeSleepers, costs the sleepers one look, kLookNanos.
+// either the waiter finds itself ready or it is woken. Where Fences::kAsymmetric, the waiter pays for both sides with a
+// system call, and the other side needs a release store and a plain load only (ipc/os/fence.h). A waker that dies
+// between its two steps, or within WakeSleepers, costs the sleepers one look, kLookNanos.
 //
 // Words may be of any atomic type that looks like std::atomic<uint32_t>: tests bring one that injects kills.
 
@@ -28,9 +29,11 @@
 #include <climits>
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "ipc/channel.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
+#include "ipc/os/fence.h"
 #include "ipc/os/futex.h"
 #include "ipc/os/peer.h"
 
@@ -44,6 +47,31 @@ inline constexpr int kRoundsPerLook = 1024;
 // The longest sleep without looking up: bounds what a wake-up lost to a killed peer can cost, and notices its death.
 inline constexpr int64_t kLookNanos = 40'000'000;
 static_assert(kLookNanos * 2 < kPeerDeathNanos);
+
+// Who pays for the handshake. All ends of a ring do it in the same way.
+enum class Fences : uint8_t {
+  kSymmetric,   // both sides: sequentially consistent operations
+  kAsymmetric,  // who is about to sleep: os::HeavyFence. The other side: os::LightFence
+};
+
+struct WaitPolicy {
+  Wait wait;
+  Fences fences = Fences::kSymmetric;
+};
+
+// The better one for a new ring: asymmetric where sleeping is the exception, if the kernel knows it. A ring that always
+// blocks sleeps too often for a system call on top.
+inline Fences FencesFor(Wait wait) noexcept {
+  return wait == Wait::kSpinThenBlock && os::RegisterForHeavyFences() ? Fences::kAsymmetric : Fences::kSymmetric;
+}
+
+// Before an end is opened on a ring with these fences.
+inline absl::Status RegisterForFences(Fences fences) {
+  if (fences == Fences::kSymmetric || os::RegisterForHeavyFences()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "the ring's creator could use membarrier(2) and this process may not; let its seccomp filter allow it, or create "
+      "the ring where it is forbidden");
+}
 
 // How many may sleep on one word.
 enum class Sleepers : uint8_t { kOne, kMany };
@@ -68,7 +96,8 @@ IoResult LookAtPeer(const os::PeerWord& peer, os::PeerWatch& watch, const Ready&
                                          : IoResult::Of(Outcome::kPeerDead, EPIPE);
 }
 
-// Polls until ready, for `rounds` rounds.
+// Polls until ready, for `rounds` rounds. With a PAUSE from the first round on: without it a poll takes the line away
+// between the two stores of a sender that is writing there, and a round trip takes a tenth longer.
 template <typename Ready>
 bool Poll(int rounds, const Ready& ready) noexcept {
   for (int round = 0; round < rounds; ++round) {
@@ -96,11 +125,12 @@ IoResult AwaitSpinning(Deadline deadline, const Ready& ready, const Look& look) 
 }
 
 template <Sleepers sleepers, typename Word, typename Ready, typename Look>
-IoResult AwaitSleeping(Word& word, Deadline deadline, const Ready& ready, const Look& look) noexcept {
+IoResult AwaitSleeping(Fences fences, Word& word, Deadline deadline, const Ready& ready, const Look& look) noexcept {
   IoResult result = IoResult::Ok(0);
   for (;;) {
     // Sequentially consistent, then look once more: the handshake above.
     const uint32_t asleep = word.fetch_or(kSomebodySleeps, std::memory_order_seq_cst) | kSomebodySleeps;
+    if (fences == Fences::kAsymmetric) os::HeavyFence();
     if (ready()) break;
     const os::FutexWait woken = os::WaitOnFutex(FutexOf(word), asleep, os::Slice(deadline, kLookNanos));
     const int err = errno;
@@ -122,29 +152,30 @@ IoResult AwaitSleeping(Word& word, Deadline deadline, const Ready& ready, const 
   return result;
 }
 
-// Waits as `wait` says until ready() or it cannot become so. `look` returns ok, or why nobody will make it ready; it is
-// called when nothing has happened for a while and after a wake-up in vain. ok means that the last ready() was true.
+// Waits as the policy says until ready() or it cannot become so. `look` returns ok, or why nobody will make it ready;
+// it is called when nothing has happened for a while and after a wake-up in vain. ok means that the last ready() was
+// true.
 template <Sleepers sleepers, typename Word, typename Ready, typename Look>
-IoResult Await(Wait wait, Word& word, Deadline deadline, const Ready& ready, const Look& look) noexcept {
+IoResult Await(WaitPolicy policy, Word& word, Deadline deadline, const Ready& ready, const Look& look) noexcept {
   if (ready()) return IoResult::Ok(0);
   if (deadline.immediate()) {
     // One look, so that a poll in a loop ends too when nobody is left.
     const IoResult peer = look();
     return !peer.ok() || ready() ? peer : IoResult::Of(Outcome::kWouldBlock, EAGAIN);
   }
-  if (wait == Wait::kSpin) return AwaitSpinning(deadline, ready, look);
-  if (wait == Wait::kSpinThenBlock && Poll(kSpinRounds, ready)) return IoResult::Ok(0);
+  if (policy.wait == Wait::kSpin) return AwaitSpinning(deadline, ready, look);
+  if (policy.wait == Wait::kSpinThenBlock && Poll(kSpinRounds, ready)) return IoResult::Ok(0);
   // A peer that went before we came never wakes us: look before the first sleep, not only after it.
   const IoResult peer = look();
   if (!peer.ok() || ready()) return peer;
-  return AwaitSleeping<sleepers>(word, deadline, ready, look);
+  return AwaitSleeping<sleepers>(policy.fences, word, deadline, ready, look);
 }
 
-// The other half of the handshake, after what the sleepers wait for has been made visible by a sequentially consistent
-// store. No system call when nobody sleeps.
+// The other half of the handshake, after what the sleepers wait for has been made visible: by a sequentially consistent
+// store, or by a release store and os::LightFence, when `order` may be relaxed. No system call when nobody sleeps.
 template <typename Word>
-bool SomebodySleeps(const Word& word) noexcept {
-  return (word.load(std::memory_order_seq_cst) & kSomebodySleeps) != 0;
+bool SomebodySleeps(const Word& word, std::memory_order order = std::memory_order_seq_cst) noexcept {
+  return (word.load(order) & kSomebodySleeps) != 0;
 }
 
 template <Sleepers sleepers, typename Word>

@@ -27,7 +27,7 @@ int64_t NanosAsleepBesideAMessage() {
   };
   const auto look = []() noexcept { return IoResult::Ok(0); };
   const int64_t before_nanos = os::MonotonicNanos();
-  EXPECT_TRUE(AwaitSleeping<Sleepers::kMany>(word, os::After(kWatchdogNanos), ready, look).ok());
+  EXPECT_TRUE(AwaitSleeping<Sleepers::kMany>(Fences::kSymmetric, word, os::After(kWatchdogNanos), ready, look).ok());
   return os::MonotonicNanos() - before_nanos;
 }
 
@@ -54,7 +54,8 @@ TEST(RingWait, AnyWordMayBeSleptOnAndWokenAcrossTheWrapAroundOfItsEpoch) {
       return std::exchange(woken, true);
     };
     const auto look = []() noexcept { return IoResult::Ok(0); };
-    EXPECT_TRUE(AwaitSleeping<Sleepers::kOne>(word, os::After(kWatchdogNanos), ready, look).ok()) << before;
+    EXPECT_TRUE(AwaitSleeping<Sleepers::kOne>(Fences::kSymmetric, word, os::After(kWatchdogNanos), ready, look).ok())
+        << before;
     EXPECT_FALSE(SomebodySleeps(word)) << before;
   }
 }

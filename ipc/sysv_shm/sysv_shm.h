@@ -88,7 +88,8 @@ absl::StatusOr<BasicChannel<Atomic>> BasicChannel<Atomic>::Create(const Geometry
   static_assert(HasTheLayout<Atomic>());
   absl::Status fits = CheckGeometry("sysv_shm", kCapabilities, geometry);
   if (!fits.ok()) return fits;
-  const RingConstants constants = RingConstantsOf(geometry.depth_messages, geometry.max_message_bytes);
+  const RingConstants constants =
+      RingConstantsOf(geometry.depth_messages, geometry.max_message_bytes, FencesFor(geometry.wait));
   absl::StatusOr<Segment> segment = Segment::Create(constants.total_bytes);
   if (!segment.ok()) return segment.status();
   absl::StatusOr<Attachment> attachment = segment->Attach();
@@ -108,6 +109,8 @@ absl::StatusOr<RingView<Atomic>> BasicChannel<Atomic>::Open() {
     return absl::DataLossError(absl::StrFormat(
         "shm segment %d holds no valid ring (magic, version or sizes are off); create a new one", segment_.id()));
   }
+  absl::Status registered = RegisterForFences(static_cast<Fences>(constants->fences));
+  if (!registered.ok()) return registered;
   return RingView<Atomic>(attachment_, *constants, geometry_.wait);
 }
 
