@@ -1,11 +1,10 @@
 #include "bench/cases.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "bench/attach_cases.h"
 #include "bench/format.h"
 
 namespace ipcmark::bench {
@@ -15,7 +14,7 @@ struct Suite {
   const char* name;
   SuiteTiming timing;
   std::vector<uint32_t> message_bytes;
-  std::vector<int> attached;
+  AttachAxes attach;
   std::vector<uint32_t> fan;  // processes on the large side of FanIn and Broadcast
 };
 
@@ -25,17 +24,22 @@ std::vector<uint32_t> PowersOfTwo(uint32_t first, uint32_t last, uint32_t factor
   return sizes;
 }
 
+constexpr uint64_t kKiB = 1 << 10;
+constexpr uint64_t kMiB = 1 << 20;
+
 // About 10 seconds, 1 minute and 10 minutes on two CPUs.
 const std::vector<Suite>& Suites() {
   static const auto* suites = new std::vector<Suite>{
-      {"smoke", {0.05, 1}, {8, 4096, 1 << 20}, {1, 64}, {8}},
-      {"quick", {0.2, 1}, PowersOfTwo(8, 1 << 20, 8), {1, 4, 16, 64}, {1, 8, 64}},
-      {"full", {0.4, 3}, PowersOfTwo(8, 1 << 20, 2), {1, 2, 4, 8, 16, 32, 64}, {1, 2, 4, 8, 16, 32, 64}},
+      {"smoke", {0.05, 1}, {8, 4096, 1 << 20}, {{kMiB}, {1, 64}}, {8}},
+      {"quick", {0.2, 1}, PowersOfTwo(8, 1 << 20, 8), {{4 * kKiB, kMiB, 16 * kMiB}, {1, 8, 64}, true}, {1, 8, 64}},
+      {"full",
+       {0.4, 3},
+       PowersOfTwo(8, 1 << 20, 2),
+       {{4 * kKiB, 64 * kKiB, kMiB, 16 * kMiB, 256 * kMiB, 1024 * kMiB}, {1, 8, 64, 256, 1000}, true},
+       {1, 2, 4, 8, 16, 32, 64}},
   };
   return *suites;
 }
-
-constexpr uint64_t kAttachBytes = 1 << 20;
 
 absl::StatusOr<Suite> FindSuite(const std::string& name) {
   std::vector<std::string> names;
@@ -143,26 +147,6 @@ absl::Status AddScenarioCase(const Scenario& scenario, const Point& point, const
   return absl::OkStatus();
 }
 
-void AddAttachCase(AttachOp op, int attached, const Options& options, CaseList& list) {
-  AttachSpec spec = {.op = op, .segment_bytes = kAttachBytes, .attached = attached, .rounds = 0};
-  spec.cpu = options.sender_cpu;
-  Case one = {.name = absl::StrCat("Attach/sysv_shm/", AttachOpName(op), "/", kAttachBytes, "/attached:", attached),
-              .scenario = "Attach",
-              .subject = "sysv_shm",
-              .variant = AttachOpName(op),
-              .size = absl::StrCat("x", attached),
-              .bytes = static_cast<uint32_t>(kAttachBytes),
-              .attached = attached,
-              .pages = kAttachBytes / static_cast<uint64_t>(sysconf(_SC_PAGESIZE)),
-              .sender_cpu = options.sender_cpu};
-  one.run = [spec](uint64_t rounds, const std::atomic<bool>* cancel) mutable {
-    spec.rounds = rounds;
-    spec.cancel = cancel;
-    return Attach(spec);
-  };
-  list.cases.push_back(std::move(one));
-}
-
 absl::StatusOr<std::vector<PrimitiveEntry>> ChosenPrimitives(const Options& options) {
   std::vector<PrimitiveEntry> chosen;
   std::vector<std::string> known;
@@ -229,11 +213,7 @@ absl::StatusOr<CaseList> BuildCases(const Options& options) {
   // Attach is about the System V segment itself, so it comes with that primitive.
   const bool has_segment = std::any_of(primitives->begin(), primitives->end(),
                                        [](const PrimitiveEntry& p) { return std::string(p.name) == "sysv_shm"; });
-  for (AttachOp op : kAttachOps) {
-    for (int attached : suite->attached) {
-      if (has_segment) AddAttachCase(op, attached, options, list);
-    }
-  }
+  if (has_segment) AddAttachCases(suite->attach, options, list);
   return list;
 }
 

@@ -33,13 +33,14 @@ struct Case {
   std::string scenario;  // "RoundTrip"
   std::string subject;   // the primitive
   std::string variant;   // the wait strategy, or Attach's call
-  std::string size;      // "64 B", "64 B x8" with 8 processes on the large side, or Attach's "x8"
+  std::string size;      // "64 B", "64 B x8" with 8 processes on the large side, or Attach's "1 MiB x8"
   uint32_t bytes = 0;
   uint32_t depth_messages = 0;  // 0: has none
   uint32_t senders = 1;
   uint32_t receivers = 1;
-  int attached = 0;    // 0: not an Attach case
-  uint64_t pages = 0;  // likewise
+  int attached = 0;      // Attach only
+  uint64_t pages = 0;    // 0: not an Attach case
+  std::string per = {};  // Attach only: what its times are of, "call" or "4 KiB page"
   int sender_cpu = os::kAnyCpu;
   int receiver_cpu = os::kAnyCpu;
   // Runs one slice of so many messages.

@@ -97,11 +97,13 @@ TEST(Cases, CarryWhatTheirRowShows) {
   EXPECT_EQ(message.bytes, 1U << 20);
   EXPECT_EQ(message.depth_messages, 4U);
   EXPECT_EQ(message.attached, 0);
+  EXPECT_EQ(message.pages, 0U);
   EXPECT_EQ(message.sender_cpu, 3);
   EXPECT_EQ(message.receiver_cpu, 5);
   for (const Case& one : list->cases) {
     if (one.name != "Attach/sysv_shm/shmat/1048576/attached:64") continue;
-    EXPECT_EQ(one.size, "x64");
+    EXPECT_EQ(one.size, "1 MiB x64");
+    EXPECT_EQ(one.per, "call");
     EXPECT_EQ(one.attached, 64);
     EXPECT_EQ(one.depth_messages, 0U);
     EXPECT_GT(one.pages, 0U);

@@ -89,8 +89,9 @@ TEST(BenchKill, AKilledChildCostsItsOwnRowOnly) {
 
 TEST(BenchKill, BenchKilledTakesItsProcessesAndObjectsAlong) {
   const std::vector<std::string> before = conformance::Belongings();
-  for (const char* filter : {"sysv_shm/block", "mmap_queue/block", "attached:64"}) {
-    Program program({"--suite=smoke", "--bytes=8", "--benchmark_min_time=1000", "--benchmark_out=run.json",
+  for (const char* filter : {"sysv_shm/block", "mmap_queue/block", "shmat.*attached:1000",
+                             "Attach/sysv_shm/create/4096/", "lock/1048576/attached:64/"}) {
+    Program program({"--suite=full", "--bytes=8", "--benchmark_min_time=1000", "--benchmark_out=run.json",
                      std::string("--benchmark_filter=") + filter});
     ASSERT_TRUE(program.AwaitChild());
     kill(program.pid(), SIGKILL);

@@ -181,6 +181,26 @@ TEST(BenchRun, RepeatsInAnyOrderWithAggregates) {
   }
 }
 
+TEST(BenchRun, FitsTheCurvesOfAttachInEveryOutput) {
+  const Strings curve = {"--suite=quick", "--primitives=sysv_shm", "--benchmark_out=run.json",
+                         "--benchmark_filter=Attach/sysv_shm/shmat/[0-9]+/attached:1/"};
+  Program program(Tiny(curve));
+  EXPECT_THAT(program.Wait().out, ContainsRegex("\nComplexity \\(.*\n  shmat vs bytes: O\\(.*\\), .*, rms [0-9]+ %\n"));
+  const Strings fit = {"Attach/sysv_shm/shmat/bytes/manual_time_BigO", "Attach/sysv_shm/shmat/bytes/manual_time_RMS"};
+  EXPECT_THAT(Names(Parse(program.Contents("run.json"))), IsSupersetOf(fit));
+  const std::string path = program.folder() + "/run.json";
+  EXPECT_THAT(Shell("results/compare " + path + " " + path),
+              AllOf(Not(HasSubstr("BigO")), Not(HasSubstr("RMS")), HasSubstr("\nstatus 0\n")));
+  EXPECT_THAT(Shell("/usr/bin/python3 /usr/share/benchmark/compare.py --no-color benchmarks " + path + " " + path),
+              HasSubstr("\nstatus 0\n"));
+  Strings json = Tiny(curve);
+  json.emplace_back("--benchmark_format=json");
+  EXPECT_THAT(Names(Parse(RunBench(json).out)), IsSupersetOf(fit));
+  Strings two_points = Tiny(curve);
+  two_points.back() = "--benchmark_filter=Attach/sysv_shm/shmat/(4096|1048576)/attached:1/";
+  EXPECT_THAT(RunBench(two_points).out, AllOf(HasSubstr("\nAttach ("), Not(HasSubstr("Complexity"))));
+}
+
 TEST(BenchRun, OfAggregatesOnlyHasATableAndAllThatWasAskedFor) {
   Program only(Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_repetitions=2", "--benchmark_out=run.json",
                      "--benchmark_report_aggregates_only=true"}));

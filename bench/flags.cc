@@ -161,8 +161,13 @@ usage: ./bazelw run //bench -- [flags]
                       --benchmark_out=FILE (default: a new file under results/runs),
                       --benchmark_out_format=json|csv|console
 
+Attach (with sysv_shm): create, shmat, shmdt, first_touch and lock, against the segment's size (up to 1 GiB in full) and
+the number of processes attached (up to 1,000 in full), and the complexity fitted to each curve of three points or more.
+What this system has no memory, processes or huge pages for is skipped, and the reason printed.
+
 examples
   ./bazelw run //bench -- --suite=smoke
+  ./bazelw run //bench -- --suite=full --benchmark_filter='^Attach/'
   ./bazelw run //bench -- --primitives=sysv_shm,pipe --bytes=64,4096
   ./bazelw run //bench -- --benchmark_filter='^RoundTrip/.*/64/' --benchmark_repetitions=5
 

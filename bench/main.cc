@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bench/cases.h"
+#include "bench/complexity.h"
 #include "bench/environment.h"
 #include "bench/flags.h"
 #include "bench/report.h"
@@ -91,12 +92,15 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   Progress progress(rows);
   RegisterCases(list.cases, &interrupted, &progress);
   benchmark::BenchmarkReporter* shown = DisplayFor(flags.format);
-  Display display(&progress, shown);
   Collector collector(&progress);
+  const auto fits = [&] { return FitRows(FitCurves(list.cases, collector.reports())); };
+  Display display(&progress, shown, fits);
   benchmark::RunSpecifiedBenchmarks(&display, &collector);
   progress.Clear();
   if (shown == nullptr) std::cout << Table(list.cases, list.skipped, collector.reports());
-  absl::Status written = WriteRows(out, flags.out_format, collector.reports());
+  auto rows_with_fits = collector.reports();
+  rows_with_fits.push_back(fits());
+  absl::Status written = WriteRows(out, flags.out_format, rows_with_fits);
   if (!written.ok()) return Refuse(written);
   std::ostream& notes = shown == nullptr ? std::cout : std::cerr;
   if (interrupted) notes << "\ninterrupted: the rows above are all there is\n";

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "bench/complexity.h"
 #include "bench/format.h"
 
 namespace ipcmark::bench {
@@ -36,6 +37,7 @@ double MedianOf(const std::vector<const Run*>& runs, const std::string& name) {
 }
 
 constexpr int kLabelColumns = 37;
+constexpr int kPerColumns = 16;
 
 // Who, how and how large; where that is too long for its columns, the end of the variant gives way.
 std::string Label(const Case& one) {
@@ -49,7 +51,7 @@ std::string Label(const Case& one) {
 std::string WithoutPerSecond(const std::string& text) { return text.substr(0, text.rfind("/s")); }
 
 std::string Row(const Case& one, const std::vector<const Run*>& runs) {
-  const bool attach = one.attached > 0;
+  const bool attach = one.pages > 0;
   const auto nanos = [&](const char* name) { return PadLeft(FormatNanos(MedianOf(runs, name)), 8); };
   const double cpu_seconds = MedianOver(runs, [](const Run& run) {
     return run.cpu_accumulated_time / static_cast<double>(std::max<benchmark::IterationCount>(1, run.iterations));
@@ -58,7 +60,7 @@ std::string Row(const Case& one, const std::vector<const Run*>& runs) {
   const std::string cpu = PadLeft(FormatNanos(cpu_seconds * 1e9), 8);
   const std::string row = absl::StrCat(Label(one), nanos(kP50), nanos(kP99), nanos(kP999),
                                        PadLeft(FormatRate(MedianOf(runs, "items_per_second")), 9));
-  if (attach) return absl::StrCat(row, PadLeft("", 9), cpu);
+  if (attach) return absl::StrCat(row, cpu, PadLeft(one.per, kPerColumns));
   return absl::StrCat(row, PadLeft(WithoutPerSecond(FormatBandwidth(MedianOf(runs, "bytes_per_second"))), 9), cpu,
                       PadLeft(FormatCount(switches), 6), PadLeft(FormatCount(MedianOf(runs, kOfRoofline)), 6));
 }
@@ -74,11 +76,13 @@ const char* Unit(const Case& one) {
 }
 
 std::string Heading(const Case& one) {
-  const bool attach = one.attached > 0;
-  return absl::StrCat("\n", one.scenario, " (", attach ? "per call; xN: processes attached" : Unit(one), ")\n",
-                      PadRight("", kLabelColumns), PadLeft("p50", 8), PadLeft("p99", 8), PadLeft("p99.9", 8),
-                      PadLeft("rate", 9), PadLeft(attach ? "" : "bytes/s", 9), PadLeft("CPU", 8),
-                      attach ? "" : PadLeft("sw", 6) + PadLeft("roof", 6), "\n");
+  const bool attach = one.pages > 0;
+  const std::string quantiles =
+      absl::StrCat(PadLeft("p50", 8), PadLeft("p99", 8), PadLeft("p99.9", 8), PadLeft("rate", 9));
+  const std::string rest = attach ? PadLeft("CPU", 8) + PadLeft("per", kPerColumns)
+                                  : PadLeft("bytes/s", 9) + PadLeft("CPU", 8) + PadLeft("sw", 6) + PadLeft("roof", 6);
+  return absl::StrCat("\n", one.scenario, " (", attach ? "xN: processes attached" : Unit(one), ")\n",
+                      PadRight("", kLabelColumns), quantiles, rest, "\n");
 }
 
 // The reasons, each once, with the first name that it applies to and how many more.
@@ -126,7 +130,10 @@ void Display::ReportRuns(const std::vector<Run>& report) {
 }
 
 void Display::Finalize() {
-  if (shown_ != nullptr) shown_->Finalize();
+  if (shown_ == nullptr) return;
+  const std::vector<Run> closing = closing_ ? closing_() : std::vector<Run>();
+  if (!closing.empty()) shown_->ReportRuns(closing);
+  shown_->Finalize();
 }
 
 void Collector::ReportRuns(const std::vector<Run>& report) {
@@ -162,6 +169,7 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
     scenario = one.scenario;
     absl::StrAppend(&table, Row(one, runs), "\n");
   }
+  absl::StrAppend(&table, FitLines(FitCurves(cases, reports)));
   if (!failed.empty()) absl::StrAppend(&table, "\nFAILED\n", failed);
   return table + SkippedLines(skipped);
 }

@@ -6,6 +6,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,10 +23,12 @@ void CorrectCpuTime(std::vector<benchmark::BenchmarkReporter::Run>& runs);
 bool IsInterrupted(const std::vector<benchmark::BenchmarkReporter::Run>& report);
 
 // Google Benchmark's display reporter: forwards rows to `shown` (a format that was asked for by flag) unless it is
-// null.
+// null, and at the end those of `closing`, which are correct already.
 class Display : public benchmark::BenchmarkReporter {
  public:
-  Display(const Progress* progress, benchmark::BenchmarkReporter* shown) : progress_(progress), shown_(shown) {}
+  Display(const Progress* progress, benchmark::BenchmarkReporter* shown,
+          std::function<std::vector<Run>()> closing = nullptr)
+      : progress_(progress), shown_(shown), closing_(std::move(closing)) {}
 
   bool ReportContext(const Context& context) override;
   void ReportRuns(const std::vector<Run>& report) override;
@@ -34,6 +37,7 @@ class Display : public benchmark::BenchmarkReporter {
  private:
   const Progress* progress_;
   benchmark::BenchmarkReporter* shown_;
+  std::function<std::vector<Run>()> closing_;
 };
 
 // Google Benchmark's file reporter (what it gets differs from the display's with --benchmark_display_aggregates_only):
@@ -53,8 +57,8 @@ class Collector : public benchmark::BenchmarkReporter {
   std::vector<std::vector<Run>> reports_;
 };
 
-// A table of at most 100 columns, grouped by scenario; medians where a case was repeated; then, with lines as long as
-// their reasons, the failed rows and what was skipped.
+// A table of at most 100 columns, grouped by scenario; medians where a case was repeated; the fitted complexity of each
+// curve (complexity.h); then, with lines as long as their reasons, the failed rows and what was skipped.
 std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>& skipped,
                   const std::vector<std::vector<benchmark::BenchmarkReporter::Run>>& reports);
 

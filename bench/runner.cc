@@ -59,9 +59,10 @@ void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCoun
   counters["pinned_sender_cpu"] = one.sender_cpu;
   counters["items_per_second"] = messages / seconds;
   AddRoofline(result, counters);
-  if (one.attached > 0) {
+  if (one.pages > 0) {
     counters["attached"] = one.attached;
     counters["pages"] = static_cast<double>(one.pages);
+    counters["page_bytes"] = one.bytes / static_cast<double>(one.pages);
     return;
   }
   counters["depth_messages"] = one.depth_messages;
