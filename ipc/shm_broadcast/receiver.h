@@ -174,7 +174,7 @@ IoResult BasicReceiver<Atomic>::AwaitMessage(Deadline deadline) noexcept {
   };
   const auto look = [&]() noexcept { return sysv_shm::LookAtPeer(header.sender.peer, sender_watch_, ready); };
   const IoResult result =
-      sysv_shm::Await<sysv_shm::Sleepers::kMany>({view_.wait()}, header.receivers.sleep, deadline, ready, look);
+      sysv_shm::Await<sysv_shm::Sleepers::kAll>({view_.wait()}, header.receivers.sleep, deadline, ready, look);
   if (!result.ok() || state == SlotState::kDue) return result;
   if (state == SlotState::kLapped && view_.overwrites()) return Missed();
   return IoResult::Of(Outcome::kError, EBADMSG);

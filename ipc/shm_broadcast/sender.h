@@ -80,7 +80,7 @@ class BasicSender {
   }
 
   [[gnu::noinline]] void WakeReceivers() noexcept {
-    sysv_shm::WakeSleepers<sysv_shm::Sleepers::kMany>(view_.header().receivers.sleep);
+    sysv_shm::WakeSleepers<sysv_shm::Sleepers::kAll>(view_.header().receivers.sleep);
   }
 
   // Reads the heads anew and waits until no living receiver is a whole depth behind.

@@ -134,10 +134,10 @@ class BasicEnd {
     // Sequentially consistent, which includes that release: the handshake in ring_wait.h. A waiter raises its mark and
     // then loads the word that it waits for, we store the word and then look for the mark: one of us sees the other.
     word.store(value, std::memory_order_seq_cst);
-    WakeAll(sleepers);
+    sysv_shm::WakeSleepers<sysv_shm::Sleepers::kAnyOne>(sleepers.sleep);
   }
   void WakeAll(RingSide<Atomic>& sleepers) noexcept {
-    if (ring_.wait() != Wait::kSpin) sysv_shm::WakeSleepers<sysv_shm::Sleepers::kMany>(sleepers.sleep);
+    if (ring_.wait() != Wait::kSpin) sysv_shm::WakeSleepers<sysv_shm::Sleepers::kAll>(sleepers.sleep);
   }
   [[nodiscard]] uint32_t owner() const { return owner_; }
 
@@ -318,7 +318,7 @@ IoResult BasicEnd<Atomic>::Await(Deadline deadline, Attempt* result, const Once&
   const auto ready = [&]() noexcept { return try_once() || (!spins && MendAndTry(/*at_once=*/false, try_once)); };
   const auto look = [&]() noexcept { return Look(/*at_once=*/spins || deadline.immediate(), try_once); };
   const IoResult waited =
-      sysv_shm::Await<sysv_shm::Sleepers::kMany>({ring_.wait()}, SideOf(side_).sleep, deadline, ready, look);
+      sysv_shm::Await<sysv_shm::Sleepers::kAnyOne>({ring_.wait()}, SideOf(side_).sleep, deadline, ready, look);
   return *result != Attempt::kNotYet ? IoResult::Ok(0) : waited;
 }
 

@@ -103,13 +103,14 @@ IoResult BasicReceiver<Atomic>::AwaitMessage(Deadline deadline, uint64_t* commit
   RingHeader<Atomic>& header = view_.header();
   const Atomic<uint64_t>& due = view_.CommitOf(slot_);
   const std::byte* const near_end = view_.PayloadOf(slot_) + std::min(view_.max_message_bytes(), kPrefetchedBytes);
+  const bool small = view_.max_message_bytes() <= kPackedMessageBytes;
   const auto ready = [&]() noexcept {
     // Sequentially consistent for the handshake with Publish; it also acquires, as in View.
     *commit = due.load(std::memory_order_seq_cst);
     if (IsCommitted(*commit, next_)) return true;
     // A small message lies on two lines: have the second one on its way while the first is polled, else it would be
     // missed only then, which doubles the latency.
-    os::PrefetchLine(near_end);
+    if (small) os::PrefetchLine(near_end);
     return false;
   };
   const auto look = [&]() noexcept { return LookAtPeer(header.sender.peer, sender_watch_, ready); };

@@ -4,9 +4,9 @@
 // How the ends of the rings in shared memory wait for each other: the slow path behind Wait, for all of them. In this
 // file:
 //
+//   SomebodySleeps, WakeSleepers   what the other end does behind each step that may end a wait
 //   LookAtPeer                     is the other end still there?
 //   Await                          the waiting itself
-//   SomebodySleeps, WakeSleepers   what the other end does behind each step that may end a wait
 //
 // A sleep word is an epoch: bit 0 says that somebody sleeps or is about to, the other bits count wake-ups. A plain flag
 // is not enough where several sleep on one word. Of two receivers with flag 1 the first is about to call futex; the
@@ -73,8 +73,12 @@ inline absl::Status RegisterForFences(Fences fences) {
       "the ring where it is forbidden");
 }
 
-// How many may sleep on one word.
-enum class Sleepers : uint8_t { kOne, kMany };
+// Who sleeps on a word, and whom a wake-up is for.
+enum class Sleepers : uint8_t {
+  kOne,    // there is one at most
+  kAll,    // many, and each of them must look
+  kAnyOne  // many, and what has become ready is for one of them: a slot, a message
+};
 
 inline constexpr uint32_t kSomebodySleeps = 1;
 
@@ -83,6 +87,24 @@ template <typename Word>
 const std::atomic<uint32_t>& FutexOf(const Word& word) noexcept {
   static_assert(sizeof(Word) == sizeof(std::atomic<uint32_t>));
   return reinterpret_cast<const std::atomic<uint32_t>&>(word);
+}
+
+// The other half of the handshake, after what the sleepers wait for has been made visible: by a sequentially consistent
+// store, or by a release store and os::LightFence, when `order` may be relaxed. No system call when nobody sleeps.
+template <typename Word>
+bool SomebodySleeps(const Word& word, std::memory_order order = std::memory_order_seq_cst) noexcept {
+  return (word.load(order) & kSomebodySleeps) != 0;
+}
+
+template <Sleepers sleepers, typename Word>
+void WakeSleepers(Word& word) noexcept {
+  if (!SomebodySleeps(word)) [[likely]] {
+    return;
+  }
+  // Carries bit 0 into the epoch: who is about to sleep on the old word does not. Two wakers at once may leave the bit
+  // up, which costs one needless wake-up; nobody is left asleep, because each of them calls futex after its step.
+  word.fetch_add(1, std::memory_order_seq_cst);
+  os::WakeFutex(FutexOf(word), sleepers == Sleepers::kAll ? INT_MAX : 1);
 }
 
 // ok, or why the other end will not make `ready` true any more.
@@ -134,6 +156,10 @@ IoResult AwaitSleeping(Fences fences, Word& word, Deadline deadline, const Ready
     if (ready()) break;
     const os::FutexWait woken = os::WaitOnFutex(FutexOf(word), asleep, os::Slice(deadline, kLookNanos));
     const int err = errno;
+    // Whoever woke us has taken the mark down, and others may sleep on.
+    if (sleepers == Sleepers::kAnyOne && woken == os::FutexWait::kWoken) {
+      word.fetch_or(kSomebodySleeps, std::memory_order_seq_cst);
+    }
     if (ready()) break;
     if (woken == os::FutexWait::kInterrupted) {
       result = IoResult::Of(Outcome::kInterrupted, EINTR);
@@ -149,6 +175,11 @@ IoResult AwaitSleeping(Fences fences, Word& word, Deadline deadline, const Ready
   // The only sleeper takes its mark back, which saves a needless wake-up; where there are others it would hide them.
   // Relaxed: it tells nobody anything.
   if constexpr (sleepers == Sleepers::kOne) word.fetch_and(~kSomebodySleeps, std::memory_order_relaxed);
+  // Who was woken wakes the next one, until one finds nothing: meanwhile nobody else pays for wake-ups, and one step
+  // may have made many ready (a message that others wait behind).
+  if constexpr (sleepers == Sleepers::kAnyOne) {
+    if (result.ok()) WakeSleepers<Sleepers::kAnyOne>(word);
+  }
   return result;
 }
 
@@ -169,24 +200,6 @@ IoResult Await(WaitPolicy policy, Word& word, Deadline deadline, const Ready& re
   const IoResult peer = look();
   if (!peer.ok() || ready()) return peer;
   return AwaitSleeping<sleepers>(policy.fences, word, deadline, ready, look);
-}
-
-// The other half of the handshake, after what the sleepers wait for has been made visible: by a sequentially consistent
-// store, or by a release store and os::LightFence, when `order` may be relaxed. No system call when nobody sleeps.
-template <typename Word>
-bool SomebodySleeps(const Word& word, std::memory_order order = std::memory_order_seq_cst) noexcept {
-  return (word.load(order) & kSomebodySleeps) != 0;
-}
-
-template <Sleepers sleepers, typename Word>
-void WakeSleepers(Word& word) noexcept {
-  if (!SomebodySleeps(word)) [[likely]] {
-    return;
-  }
-  // Carries bit 0 into the epoch: who is about to sleep on the old word does not. Two wakers at once may leave the bit
-  // up, which costs one needless wake-up; nobody is left asleep, because each of them calls futex after its step.
-  word.fetch_add(1, std::memory_order_seq_cst);
-  os::WakeFutex(FutexOf(word), sleepers == Sleepers::kOne ? 1 : INT_MAX);
 }
 
 }  // namespace ipcmark::sysv_shm

@@ -21,13 +21,13 @@ int64_t NanosAsleepBesideAMessage() {
   const auto ready = [&]() noexcept {
     if (++looks != 1) return message;
     message = true;
-    WakeSleepers<Sleepers::kMany>(word);
+    WakeSleepers<Sleepers::kAll>(word);
     word.fetch_or(kSomebodySleeps, std::memory_order_seq_cst);
     return false;
   };
   const auto look = []() noexcept { return IoResult::Ok(0); };
   const int64_t before_nanos = os::MonotonicNanos();
-  EXPECT_TRUE(AwaitSleeping<Sleepers::kMany>(Fences::kSymmetric, word, os::After(kWatchdogNanos), ready, look).ok());
+  EXPECT_TRUE(AwaitSleeping<Sleepers::kAll>(Fences::kSymmetric, word, os::After(kWatchdogNanos), ready, look).ok());
   return os::MonotonicNanos() - before_nanos;
 }
 
@@ -37,10 +37,24 @@ TEST(RingWait, ASleeperIsNotHiddenByOneThatCameLater) {
   EXPECT_LT(best_nanos, kLookNanos);
 }
 
+// Of many who sleep one is woken, and it passes that on: its wake-up took down the mark of the others.
+TEST(RingWait, OneOfManyThatIsReadyWakesTheNext) {
+  std::atomic<uint32_t> word = 0;
+  int looks = 0;
+  const auto ready = [&]() noexcept {
+    if (++looks == 1) WakeSleepers<Sleepers::kAnyOne>(word);
+    return looks > 2;
+  };
+  const auto look = []() noexcept { return IoResult::Ok(0); };
+  EXPECT_TRUE(AwaitSleeping<Sleepers::kAnyOne>(Fences::kSymmetric, word, os::After(kWatchdogNanos), ready, look).ok());
+  // 0, marked, woken, marked again because others may sleep, and that mark used for the next one's wake-up.
+  EXPECT_EQ(word.load(), 4U);
+}
+
 TEST(RingWait, AWakeUpThatNobodySleepsForLeavesTheWordAlone) {
   for (uint32_t epoch : {0U, 2U, UINT32_MAX - 1}) {
     std::atomic<uint32_t> word = epoch;
-    WakeSleepers<Sleepers::kMany>(word);
+    WakeSleepers<Sleepers::kAll>(word);
     EXPECT_EQ(word.load(), epoch);
   }
 }
