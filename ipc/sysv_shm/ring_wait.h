@@ -42,6 +42,7 @@ namespace ipcmark::sysv_shm {
 // Rounds of polling before spin-then-block sleeps. A round is a load and a PAUSE, about 25 ns: 2,000 rounds are about
 // the cost of the sleep and wake-up that they may save (40-60 us on a halted virtual CPU).
 inline constexpr int kSpinRounds = 2000;
+inline constexpr int kRoundsPerYield = 50;
 // Rounds between two looks at the clock while spinning.
 inline constexpr int kRoundsPerLook = 1024;
 // The longest sleep without looking up: bounds what a wake-up lost to a killed peer can cost, and notices its death.
@@ -129,6 +130,17 @@ bool Poll(int rounds, const Ready& ready) noexcept {
   return ready();
 }
 
+// Polls until ready, for kSpinRounds rounds. Where more processes want to run than there are CPUs, whoever we wait for
+// gets ours soon; where not, that costs a system call that does nothing, after as long a wait again.
+template <typename Ready>
+bool PollPolitely(const Ready& ready) noexcept {
+  for (int round = 0; round < kSpinRounds; round += kRoundsPerYield) {
+    if (Poll(kRoundsPerYield, ready)) return true;
+    sched_yield();
+  }
+  return ready();
+}
+
 template <typename Ready, typename Look>
 IoResult AwaitSpinning(Deadline deadline, const Ready& ready, const Look& look) noexcept {
   int64_t next_look = os::MonotonicNanos();
@@ -195,7 +207,7 @@ IoResult Await(WaitPolicy policy, Word& word, Deadline deadline, const Ready& re
     return !peer.ok() || ready() ? peer : IoResult::Of(Outcome::kWouldBlock, EAGAIN);
   }
   if (policy.wait == Wait::kSpin) return AwaitSpinning(deadline, ready, look);
-  if (policy.wait == Wait::kSpinThenBlock && Poll(kSpinRounds, ready)) return IoResult::Ok(0);
+  if (policy.wait == Wait::kSpinThenBlock && PollPolitely(ready)) return IoResult::Ok(0);
   // A peer that went before we came never wakes us: look before the first sleep, not only after it.
   const IoResult peer = look();
   if (!peer.ok() || ready()) return peer;
