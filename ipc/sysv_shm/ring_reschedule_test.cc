@@ -21,7 +21,7 @@ using os::InstrumentedAccess;
 
 constexpr uint64_t kCount = 600;
 constexpr uint64_t kFirst = (uint64_t{1} << 32) - kCount / 2;
-constexpr uint64_t kSeeds = 10;
+constexpr uint64_t kSeeds = 4;
 
 struct Trial {
   Wait wait;
