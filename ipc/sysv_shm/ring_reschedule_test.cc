@@ -19,7 +19,7 @@ using conformance::IsMessageOf;
 using conformance::LengthOf;
 using os::InstrumentedAccess;
 
-constexpr uint64_t kCount = 600;
+constexpr uint64_t kCount = 200;
 constexpr uint64_t kFirst = (uint64_t{1} << 32) - kCount / 2;
 constexpr uint64_t kSeeds = 4;
 
