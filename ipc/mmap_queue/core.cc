@@ -5,63 +5,68 @@
 #include <cstring>
 #include <new>
 
+#include "ipc/mmap_queue/lock.h"
+
 namespace ipcmark::mmap_queue {
 namespace {
 
 std::byte* At(void* mapping, uint64_t offset) { return static_cast<std::byte*>(mapping) + offset; }
 
-// The lock lives in shared memory and outlasts its owners.
-int InitialiseLock(pthread_mutex_t* lock) {
-  pthread_mutexattr_t attributes;
-  int err = pthread_mutexattr_init(&attributes);
-  if (err != 0) return err;
-  err = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-  if (err == 0) err = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-  if (err == 0) err = pthread_mutex_init(lock, &attributes);
-  pthread_mutexattr_destroy(&attributes);
-  return err;
+// Reads shared memory once: the compiler may otherwise read it again after the check.
+template <typename T>
+T Once(const T& shared) {
+  return *static_cast<const volatile T*>(&shared);
 }
 
 int HighestBit(uint64_t word) { return 63 - std::countl_zero(word); }
 
 }  // namespace
 
-Core::Core(void* mapping)
+Core::Core(void* mapping, const Sizes& sizes)
     : header_(static_cast<QueueHeader*>(mapping)),
       tails_(reinterpret_cast<uint32_t*>(At(mapping, TailsOffset()))),
       slots_(reinterpret_cast<Slot*>(At(mapping, SlotsOffset()))),
-      scratch_(reinterpret_cast<uint32_t*>(At(mapping, ScratchOffset(header_->depth_messages)))),
-      payloads_(At(mapping, PayloadsOffset(header_->depth_messages))),
-      depth_(header_->depth_messages),
-      max_message_bytes_(header_->max_message_bytes),
-      payload_bytes_(header_->payload_bytes) {}
+      scratch_(reinterpret_cast<uint32_t*>(At(mapping, ScratchOffset(sizes.depth_messages)))),
+      payloads_(At(mapping, PayloadsOffset(sizes.depth_messages))),
+      depth_(sizes.depth_messages),
+      max_message_bytes_(sizes.max_message_bytes),
+      payload_bytes_(sizes.payload_bytes) {}
+
+Core::Core(void* mapping) : Core(mapping, Check(mapping, UINT64_MAX).value_or(Sizes{})) {}
 
 int Core::Initialise(void* mapping, uint32_t depth, uint32_t max_message_bytes) {
   auto* header = new (mapping) QueueHeader{};
   header->version = kQueueVersion;
   header->depth_messages = depth;
   header->max_message_bytes = max_message_bytes;
+  header->lock_kind = static_cast<uint32_t>(LockKind());
   header->payload_bytes = PayloadBytes(max_message_bytes);
   header->total_bytes = QueueBytes(depth, max_message_bytes);
   const int err = InitialiseLock(&header->lock);
   if (err != 0) return err;
-  Core(mapping).Rebuild();
   header->magic = kQueueMagic;
+  Core(mapping).Rebuild();
   return 0;
 }
 
-bool Core::IsValid(const void* mapping, uint64_t mapped_bytes) {
+std::optional<Sizes> Core::Check(const void* mapping, uint64_t mapped_bytes) {
   const auto* header = static_cast<const QueueHeader*>(mapping);
-  return mapped_bytes >= sizeof(QueueHeader) && header->magic == kQueueMagic && header->version == kQueueVersion &&
-         header->depth_messages > 0 && header->depth_messages < kNoSlot &&
-         header->max_message_bytes <= kMaxMessageBytes &&
-         header->payload_bytes == PayloadBytes(header->max_message_bytes) &&
-         header->total_bytes == QueueBytes(header->depth_messages, header->max_message_bytes) &&
-         header->total_bytes <= mapped_bytes;
+  if (mapped_bytes < sizeof(QueueHeader)) return std::nullopt;
+  const Sizes sizes = {.depth_messages = Once(header->depth_messages),
+                       .max_message_bytes = Once(header->max_message_bytes),
+                       .payload_bytes = Once(header->payload_bytes),
+                       .total_bytes = Once(header->total_bytes)};
+  const bool valid = header->magic == kQueueMagic && header->version == kQueueVersion &&
+                     header->lock_kind == static_cast<uint32_t>(LockKind()) && sizes.depth_messages > 0 &&
+                     sizes.depth_messages < kNoSlot && sizes.max_message_bytes <= kMaxMessageBytes &&
+                     sizes.payload_bytes == PayloadBytes(sizes.max_message_bytes) &&
+                     sizes.total_bytes == QueueBytes(sizes.depth_messages, sizes.max_message_bytes) &&
+                     sizes.total_bytes <= mapped_bytes;
+  return valid ? std::optional(sizes) : std::nullopt;
 }
 
 uint32_t Core::Prepare(std::span<const std::byte> message, uint32_t priority, bool* damaged) noexcept {
-  const uint32_t index = header_->free_head;
+  const uint32_t index = Once(header_->free_head);
   if (index == kNoSlot) {
     // Nobody would ever wake a sender that took a lost free list for a full queue.
     if (header_->count.load(std::memory_order_relaxed) != depth_) *damaged = true;
@@ -92,30 +97,34 @@ void Core::Commit(uint32_t index) noexcept {
 
 void Core::Link(uint32_t index) noexcept {
   Slot& slot = slots_[index];
-  uint32_t& tail = tails_[slot.priority];
+  const uint32_t priority = Once(slot.priority) % kPriorityLevels;
+  const uint32_t tail = Once(tails_[priority]);
   if (tail < depth_) {
     slot.next = slots_[tail].next;
     slots_[tail].next = index;
   } else {
     slot.next = index;
-    SetUsed(slot.priority);
+    SetUsed(priority);
   }
-  tail = index;
+  tails_[priority] = index;
   header_->count.store(header_->count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 uint32_t Core::Highest(bool* damaged) const noexcept {
   const PriorityMap& map = header_->priorities;
-  if (map.top == 0) {
+  const uint64_t top = Once(map.top);
+  if (top == 0) {
     if (header_->count.load(std::memory_order_relaxed) != 0) *damaged = true;
     return kNoSlot;
   }
   // Each mask keeps a damaged word from leading outside its table.
-  const unsigned middle = static_cast<unsigned>(HighestBit(map.top)) & 7U;
-  const unsigned used = map.middle[middle] == 0 ? 0 : middle * 64 + HighestBit(map.middle[middle]);
-  const unsigned priority = map.used[used] == 0 ? 0 : used * 64 + HighestBit(map.used[used]);
-  const uint32_t tail = tails_[priority];
-  const uint32_t oldest = tail < depth_ ? slots_[tail].next : kNoSlot;
+  const unsigned middle = static_cast<unsigned>(HighestBit(top)) & 7U;
+  const uint64_t middle_word = Once(map.middle[middle]);
+  const unsigned used = middle_word == 0 ? 0 : middle * 64 + HighestBit(middle_word);
+  const uint64_t used_word = Once(map.used[used]);
+  const unsigned priority = used_word == 0 ? 0 : used * 64 + HighestBit(used_word);
+  const uint32_t tail = Once(tails_[priority]);
+  const uint32_t oldest = tail < depth_ ? Once(slots_[tail].next) : kNoSlot;
   if (oldest >= depth_ || slots_[oldest].state.load(std::memory_order_relaxed) != kCommitted ||
       slots_[oldest].bytes > max_message_bytes_ || slots_[oldest].priority != priority) {
     *damaged = true;
@@ -125,19 +134,19 @@ uint32_t Core::Highest(bool* damaged) const noexcept {
 }
 
 std::span<const std::byte> Core::Payload(uint32_t slot) const noexcept {
-  return {payloads_ + slot * payload_bytes_, std::min(slots_[slot].bytes, max_message_bytes_)};
+  return {payloads_ + slot * payload_bytes_, std::min(Once(slots_[slot].bytes), max_message_bytes_)};
 }
 
 void Core::Take(uint32_t index) noexcept {
   Slot& slot = slots_[index];
-  const uint32_t priority = slot.priority;
+  const uint32_t priority = Once(slot.priority) % kPriorityLevels;
   // The commit of a receive: from here on the message is the caller's, and a rebuild finds the slot free.
   slot.state.store(kFree, std::memory_order_release);
-  uint32_t& tail = tails_[priority];
+  const uint32_t tail = Once(tails_[priority]);
   if (tail == index) {
-    tail = kNoSlot;
+    tails_[priority] = kNoSlot;
     ClearUsed(priority);
-  } else {
+  } else if (tail < depth_) {
     slots_[tail].next = slot.next;
   }
   slot.next = header_->free_head;
@@ -172,7 +181,7 @@ void Core::Rebuild() noexcept {
   for (uint32_t index = depth_; index-- > 0;) {
     Slot& slot = slots_[index];
     // Acquire: pairs with Commit's release in a process that may have died right after it.
-    const bool intact = slot.priority < kPriorityLevels && slot.bytes <= max_message_bytes_;
+    const bool intact = Once(slot.priority) < kPriorityLevels && Once(slot.bytes) <= max_message_bytes_;
     if (slot.state.load(std::memory_order_acquire) == kCommitted && intact) {
       scratch_[committed++] = index;
       next_sequence = std::max(next_sequence, slot.sequence + 1);
@@ -185,10 +194,12 @@ void Core::Rebuild() noexcept {
   header_->next_sequence = next_sequence;
   // Heap sort: in place, no allocation, O(n log n) whatever the order. Linking in order of acceptance keeps the order
   // within every priority.
-  const auto older = [this](uint32_t a, uint32_t b) { return slots_[a].sequence < slots_[b].sequence; };
+  // Bounded: the scratch area is shared memory too.
+  const auto sequence = [this](uint32_t index) { return slots_[std::min(index, depth_ - 1)].sequence; };
+  const auto older = [&](uint32_t a, uint32_t b) { return sequence(a) < sequence(b); };
   std::make_heap(scratch_, scratch_ + committed, older);
   std::sort_heap(scratch_, scratch_ + committed, older);
-  for (uint32_t i = 0; i < committed; ++i) Link(scratch_[i]);
+  for (uint32_t i = 0; i < committed; ++i) Link(std::min(Once(scratch_[i]), depth_ - 1));
 }
 
 }  // namespace ipcmark::mmap_queue

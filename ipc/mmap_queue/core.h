@@ -2,30 +2,45 @@
 #define IPCMARK_IPC_MMAP_QUEUE_CORE_H_
 
 // The queue's data structure in its mapping: what happens while the lock is held. No locking, no waiting, no system
-// call, no allocation. Every index that is read from shared memory is checked before it is used.
+// call, no allocation. Every index is read from shared memory once, checked, and then used, so that whoever scribbles
+// there leads nobody outside the mapping.
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "ipc/mmap_queue/queue_layout.h"
 
 namespace ipcmark::mmap_queue {
 
+// Copied out of the header once and checked: a header that is damaged later changes nothing for those who have it.
+struct Sizes {
+  uint32_t depth_messages;
+  uint32_t max_message_bytes;
+  uint64_t payload_bytes;
+  uint64_t total_bytes;
+};
+
 class Core {
  public:
-  // `mapping`: an initialised and validated queue (Initialise, IsValid).
+  Core() = default;
+  // `mapping`: an initialised queue.
   explicit Core(void* mapping);
+  Core(void* mapping, const Sizes& sizes);
 
   // Makes a queue out of zeroed memory of QueueBytes(depth, max_message_bytes) bytes, the lock included. Returns 0 or
   // the errno of the lock's initialisation.
   static int Initialise(void* mapping, uint32_t depth, uint32_t max_message_bytes);
-  // True when the header describes a queue that fits in `mapped_bytes`.
-  static bool IsValid(const void* mapping, uint64_t mapped_bytes);
+  // What the header says, when it describes a queue that fits in `mapped_bytes`.
+  static std::optional<Sizes> Check(const void* mapping, uint64_t mapped_bytes);
+  static bool IsValid(const void* mapping, uint64_t mapped_bytes) { return Check(mapping, mapped_bytes).has_value(); }
 
   [[nodiscard]] QueueHeader& header() const { return *header_; }
   [[nodiscard]] uint32_t depth() const { return depth_; }
   [[nodiscard]] uint32_t max_message_bytes() const { return max_message_bytes_; }
+  // How many messages there are; without the lock a hint.
+  [[nodiscard]] uint32_t count() const noexcept { return header_->count.load(std::memory_order_relaxed); }
 
   // The steps of a send, in this order: Prepare, (wake receivers), Commit. Death before Commit's store leaves no
   // message, death after it leaves a whole one.
@@ -50,15 +65,14 @@ class Core {
   void SetUsed(uint32_t priority) noexcept;
   void ClearUsed(uint32_t priority) noexcept;
 
-  QueueHeader* header_;
-  uint32_t* tails_;
-  Slot* slots_;
-  uint32_t* scratch_;
-  std::byte* payloads_;
-  // Copied out of the header once, so that a damaged header changes nothing later.
-  uint32_t depth_;
-  uint32_t max_message_bytes_;
-  uint64_t payload_bytes_;
+  QueueHeader* header_ = nullptr;
+  uint32_t* tails_ = nullptr;
+  Slot* slots_ = nullptr;
+  uint32_t* scratch_ = nullptr;
+  std::byte* payloads_ = nullptr;
+  uint32_t depth_ = 0;
+  uint32_t max_message_bytes_ = 0;
+  uint64_t payload_bytes_ = 0;
 };
 
 }  // namespace ipcmark::mmap_queue

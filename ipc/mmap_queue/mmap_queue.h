@@ -4,38 +4,32 @@
 // A message queue with the semantics of POSIX mq_send and mq_receive in a memory-mapped file: bounded depth,
 // priorities, many senders and receivers. It promises: an accepted message is delivered exactly once, highest priority
 // first and oldest first within it; no user breaks it by dying at any instruction; no system call while nobody waits.
-// It is broken by a process that scribbles in the file (operations then return kError with EBADMSG), or that stops
-// (SIGSTOP) while it holds the lock, for as long as it is stopped.
+// It is broken by a process that scribbles in the file (operations then return kError with EBADMSG) or truncates it
+// (SIGBUS), or that stops (SIGSTOP) while it holds the lock, for as long as it is stopped.
 //
-// queue_layout.h draws the memory, core.h has the data structure under the lock, queue.cc the locking and the waiting.
+// This is the primitive, a queue without a name for forked processes; queue.h is the named queue and mqueue.cc the C
+// interface of <mqueue.h>. Beneath all of them: queue_layout.h draws the memory, core.h has the data structure under
+// the lock, lock.h the lock, transfer.h sending, receiving and waiting, notice.h mq_notify, queue_file.h the file.
 // Source: mq_overview(7), pthread_mutexattr_setrobust(3), futex(2).
 
 #include <memory>
 
+#include "absl/status/statusor.h"
 #include "ipc/channel.h"
-#include "ipc/mmap_queue/core.h"
+#include "ipc/mmap_queue/transfer.h"
 #include "ipc/os/mapping.h"
 
 namespace ipcmark::mmap_queue {
 
-// One process's view of the queue: what Sender and Receiver share.
+// One end in one process: what Sender and Receiver share.
 class End {
  public:
   End(std::shared_ptr<const os::Mapping> mapping, Wait wait)
-      : mapping_(std::move(mapping)), core_(mapping_->address()), wait_(wait) {}
+      : mapping_(std::move(mapping)), view_(Core(mapping_->address()), -1), wait_(wait) {}
 
  protected:
-  // Takes the lock; repairs the queue when its last owner died. kDeadline when it stays taken.
-  IoResult Lock(Deadline deadline) noexcept;
-  void Unlock() noexcept;
-  // With the lock held: sleeps until `condition` is woken, a look is due (40 ms) or `deadline`. Gives the lock back and
-  // does not take it again. ok: look again.
-  IoResult Sleep(Condition& condition, Deadline deadline) noexcept;
-  // Polls without the lock for a bounded number of rounds, while the queue is empty (or full).
-  void Spin(bool for_message) noexcept;
-
   std::shared_ptr<const os::Mapping> mapping_;
-  Core core_;
+  View view_;
   Wait wait_;
 };
 

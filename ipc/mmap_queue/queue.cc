@@ -1,210 +1,100 @@
-#include <fcntl.h>
-#include <pthread.h>
+#include "ipc/mmap_queue/queue.h"
 
-#include <algorithm>
+#include <fcntl.h>
+
 #include <cerrno>
-#include <climits>
-#include <cstdlib>
-#include <cstring>
+#include <utility>
 
 #include "absl/strings/str_format.h"
-#include "ipc/mmap_queue/mmap_queue.h"
-#include "ipc/os/clock.h"
+#include "ipc/mmap_queue/notice.h"
+#include "ipc/mmap_queue/posix.h"
 #include "ipc/os/error.h"
-#include "ipc/os/fd.h"
-#include "ipc/os/futex.h"
 
 namespace ipcmark::mmap_queue {
 namespace {
 
-// As in the ring: about the cost of the sleep that it may save.
-constexpr int kSpinRounds = 2000;
-// The longest wait without looking up: the net under a wake-up that a killed process could not send any more.
-constexpr int64_t kLookNanos = 40'000'000;
-
-// Lets everybody who waits on `condition` look again. Called with the lock held and *before* the commit: whoever is
-// woken then waits for the lock, so that our death right after the wake-up still ends its sleep; woken after the
-// commit, a message could be committed with everybody asleep.
-void Wake(Condition& condition) noexcept {
-  if (condition.awaited.load(std::memory_order_relaxed) == 0) return;
-  condition.sequence.fetch_add(1, std::memory_order_relaxed);
-  os::WakeAllOnFutex(condition.sequence);
-  // Last: dying before this line costs the next sender a needless wake-up, dying after an early clear would cost a
-  // waiter its wake-up.
-  condition.awaited.store(0, std::memory_order_relaxed);
-}
-
-// The shortest wait for the lock. Its owners hold it for a copy: a call with a deadline that has passed already must
-// not fail because it met one of them.
-constexpr int64_t kLockNanos = 1'000'000;
-
-// pthread_mutex_clocklock for at most kLookNanos and not beyond `deadline` (kLockNanos at least).
-int LockForASlice(pthread_mutex_t* lock, Deadline deadline) noexcept {
-  const int64_t now = os::MonotonicNanos();
-  const int64_t until_nanos = deadline.immediate()
-                                  ? now + kLookNanos
-                                  : std::clamp(deadline.monotonic_nanos, now + kLockNanos, now + kLookNanos);
-#ifdef __SANITIZE_THREAD__
-  // GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock and would take the unlock for a bug.
-  timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
-  until = os::ToTimespec(until.tv_sec * os::kNanosPerSecond + until.tv_nsec + until_nanos - now);
-  return pthread_mutex_timedlock(lock, &until);
-#else
-  const timespec until = os::ToTimespec(until_nanos);
-  return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until);
-#endif
+absl::Status OpenError(const std::string& call, int err) {
+  switch (err) {
+    case EBADMSG:
+      return absl::DataLossError(absl::StrFormat(
+          "%s: EBADMSG; the file holds no queue, or a damaged one: unlink it and make a new one", call));
+    case ENOSPC:
+      return os::SyscallError(call, err, "free space there, or ask for fewer or smaller messages");
+    case EOPNOTSUPP:
+      return os::SyscallError(call, err, "name a directory on a file system with O_TMPFILE in IPCMARK_QUEUE_DIR");
+    case EACCES:
+      return os::SyscallError(call, err, "a queue's users need both permissions, to read and to write");
+    case EINVAL:
+      return os::SyscallError(call, err,
+                              absl::StrFormat("names start with a slash; depth is 1 to %d and message size 1 to %d",
+                                              kMaxDepthMessages, kMaxNamedMessageBytes));
+    default:
+      return os::SyscallError(call, err);
+  }
 }
 
 }  // namespace
 
-IoResult End::Lock(Deadline deadline) noexcept {
-  pthread_mutex_t* lock = &core_.header().lock;
-  int err = pthread_mutex_trylock(lock);
-  while (err == EBUSY || err == ETIMEDOUT) {
-    // In slices: when a *waiter* of a robust mutex is killed, plain pthread_mutex_lock can leave the others asleep on a
-    // free lock (138 of 20,000 kills). An immediate call waits too: the lock is held for a copy, not for a message.
-    err = LockForASlice(lock, deadline);
-    if (err == ETIMEDOUT && !deadline.immediate() && os::HasPassed(deadline)) return IoResult::Of(Outcome::kDeadline);
-  }
-  if (err == EOWNERDEAD) {
-    core_.Rebuild();
-    ++core_.header().recoveries;
-    err = pthread_mutex_consistent(lock);
-  }
-  return err == 0 ? IoResult::Ok(0) : IoResult::Of(Outcome::kError, err);
+absl::StatusOr<Queue> Queue::Open(const std::string& name, int flags, mode_t mode, const Attributes& attributes) {
+  int fd = -1;
+  MappedFile file;
+  const int err = OpenQueueFile(name.c_str(), flags, mode, &attributes, &fd, &file);
+  if (err != 0) return OpenError(absl::StrFormat("open(queue %s in %s)", name, QueueDirectory()), err);
+  return Queue(os::Fd(fd), file);
 }
 
-void End::Unlock() noexcept { pthread_mutex_unlock(&core_.header().lock); }
-
-IoResult End::Sleep(Condition& condition, Deadline deadline) noexcept {
-  condition.awaited.store(1, std::memory_order_relaxed);
-  const uint32_t seen = condition.sequence.load(std::memory_order_relaxed);
-  Unlock();
-  // A wake-up between the unlock and the sleep has changed the sequence, and the kernel does not put us to sleep.
-  switch (os::WaitOnFutex(condition.sequence, seen, os::Slice(deadline, kLookNanos))) {
-    case os::FutexWait::kInterrupted:
-      return IoResult::Of(Outcome::kInterrupted, EINTR);
-    case os::FutexWait::kError:
-      return IoResult::Of(Outcome::kError, errno);
-    default:
-      return IoResult::Ok(0);
-  }
+absl::StatusOr<Queue> Queue::FromDescriptor(os::Fd fd) {
+  MappedFile file;
+  const int err = MapQueueFile(fd.get(), &file);
+  if (err != 0) return OpenError(absl::StrFormat("mmap(queue of descriptor %d)", fd.get()), err);
+  return Queue(std::move(fd), file);
 }
 
-void End::Spin(bool for_message) noexcept {
-  const uint32_t hopeless = for_message ? 0 : core_.depth();
-  for (int round = 0; round < kSpinRounds; ++round) {
-    if (core_.header().count.load(std::memory_order_relaxed) != hopeless) return;
-    os::SpinHint();
-  }
+absl::Status Queue::Unlink(const std::string& name) {
+  const int err = UnlinkQueueFile(name.c_str());
+  if (err == 0) return absl::OkStatus();
+  return os::SyscallError(absl::StrFormat("unlink(queue %s in %s)", name, QueueDirectory()), err);
 }
 
-IoResult Sender::Send(std::span<const std::byte> message, uint32_t priority, Deadline deadline) noexcept {
-  if (message.size() > core_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
-  if (priority >= kPriorityLevels) return IoResult::Of(Outcome::kError, EINVAL);
-  for (bool may_spin = wait_ == Wait::kSpinThenBlock;; may_spin = false) {
-    IoResult result = Lock(deadline);
-    if (!result.ok()) return result;
-    bool damaged = false;
-    const uint32_t slot = core_.Prepare(message, priority, &damaged);
-    if (slot != kNoSlot) {
-      Wake(core_.header().not_empty);
-      core_.Commit(slot);
-      Unlock();
-      return IoResult::Ok(message.size());
-    }
-    if (damaged || deadline.immediate() || os::HasPassed(deadline)) {
-      Unlock();
-      if (damaged) return IoResult::Of(Outcome::kError, EBADMSG);
-      return deadline.immediate() ? IoResult::Of(Outcome::kWouldBlock, EAGAIN) : IoResult::Of(Outcome::kDeadline);
-    }
-    if (may_spin) {
-      Unlock();
-      Spin(/*for_message=*/false);
-    } else {
-      result = Sleep(core_.header().not_full, deadline);
-      if (!result.ok()) return result;
-    }
+Queue::Queue(Queue&& other) noexcept
+    : fd_(std::move(other.fd_)), file_(std::exchange(other.file_, {})), view_(std::exchange(other.view_, {})) {}
+
+Queue& Queue::operator=(Queue&& other) noexcept {
+  if (this != &other) {
+    Close();
+    fd_ = std::move(other.fd_);
+    file_ = std::exchange(other.file_, {});
+    view_ = std::exchange(other.view_, {});
   }
+  return *this;
 }
 
-IoResult Receiver::Receive(std::span<std::byte> buffer, uint32_t* priority, Deadline deadline) noexcept {
-  for (bool may_spin = wait_ == Wait::kSpinThenBlock;; may_spin = false) {
-    IoResult result = Lock(deadline);
-    if (!result.ok()) return result;
-    bool damaged = false;
-    const uint32_t slot = core_.Highest(&damaged);
-    if (slot != kNoSlot) {
-      const std::span<const std::byte> payload = core_.Payload(slot);
-      if (payload.size() > buffer.size()) {
-        Unlock();
-        return IoResult::Of(Outcome::kTooBig, EMSGSIZE, payload.size());
-      }
-      if (!payload.empty()) memcpy(buffer.data(), payload.data(), payload.size());
-      if (priority != nullptr) *priority = core_.SlotAt(slot).priority;
-      Wake(core_.header().not_full);
-      core_.Take(slot);
-      Unlock();
-      return IoResult::Ok(payload.size());
-    }
-    if (damaged || deadline.immediate() || os::HasPassed(deadline)) {
-      Unlock();
-      if (damaged) return IoResult::Of(Outcome::kError, EBADMSG);
-      return deadline.immediate() ? IoResult::Of(Outcome::kWouldBlock, EAGAIN) : IoResult::Of(Outcome::kDeadline);
-    }
-    if (may_spin) {
-      Unlock();
-      Spin(/*for_message=*/true);
-    } else {
-      result = Sleep(core_.header().not_empty, deadline);
-      if (!result.ok()) return result;
-    }
-  }
+void Queue::Close() noexcept {
+  if (file_.address == nullptr) return;
+  DropNotice(view_);
+  file_.Unmap();
+  fd_.Reset();
 }
 
-absl::StatusOr<Channel> Channel::Create(const Geometry& geometry) {
-  absl::Status fits = CheckGeometry("mmap_queue", kCapabilities, geometry);
-  if (!fits.ok()) return fits;
-  const char* named = getenv("IPCMARK_QUEUE_DIR");
-  const char* directory = named != nullptr ? named : "/dev/shm";
-  os::Fd fd(open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!fd.valid()) {
-    return os::SyscallError(absl::StrFormat("open(%s, O_TMPFILE)", directory), errno,
-                            "name a writable directory on a file system with O_TMPFILE in IPCMARK_QUEUE_DIR");
-  }
-  const uint64_t bytes = QueueBytes(geometry.depth_messages, geometry.max_message_bytes);
-  // Unlike ftruncate it takes the pages now.
-  const int err = bytes > LONG_MAX ? EFBIG : posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes));
-  if (err != 0) {
-    return os::SyscallError(absl::StrFormat("posix_fallocate(%s, %d bytes)", directory, bytes), err,
-                            "free space there, or ask for fewer or smaller messages");
-  }
-  absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedFile(fd.get(), bytes);
-  if (!mapping.ok()) return mapping.status();
-  const int lock_err = Core::Initialise(mapping->address(), geometry.depth_messages, geometry.max_message_bytes);
-  if (lock_err != 0) return os::SyscallError("pthread_mutex_init(robust, process-shared)", lock_err);
-  return Channel(geometry, *std::move(mapping));
+IoResult Queue::Send(std::span<const std::byte> message, uint32_t priority, const timespec* until) {
+  if (!file_.may_send) return IoResult::Of(Outcome::kError, EBADF);
+  return PosixSend(view_, message, priority, until);
 }
 
-absl::StatusOr<std::shared_ptr<const os::Mapping>> Channel::Shared() const {
-  if (mapping_ == nullptr) return absl::FailedPreconditionError("mmap_queue: open ends before ReleaseEnds");
-  if (!Core::IsValid(mapping_->address(), mapping_->bytes())) {
-    return absl::DataLossError("the file holds no valid queue (magic, version or sizes are off); create a new one");
-  }
-  return mapping_;
+IoResult Queue::Receive(std::span<std::byte> buffer, uint32_t* priority, const timespec* until) {
+  if (!file_.may_receive) return IoResult::Of(Outcome::kError, EBADF);
+  return PosixReceive(view_, buffer, priority, until);
 }
 
-absl::StatusOr<Sender> Channel::OpenSender() {
-  absl::StatusOr<std::shared_ptr<const os::Mapping>> mapping = Shared();
-  if (!mapping.ok()) return mapping.status();
-  return Sender(*std::move(mapping), geometry_.wait);
-}
+int Queue::Notify(const sigevent* event) { return SetNotice(view_, event); }
 
-absl::StatusOr<Receiver> Channel::OpenReceiver() {
-  absl::StatusOr<std::shared_ptr<const os::Mapping>> mapping = Shared();
-  if (!mapping.ok()) return mapping.status();
-  return Receiver(*std::move(mapping), geometry_.wait);
+bool Queue::nonblocking() const { return (fcntl(fd_.get(), F_GETFL) & O_NONBLOCK) != 0; }
+
+int Queue::SetNonblocking(bool nonblocking) {
+  const int flags = fcntl(fd_.get(), F_GETFL);
+  if (flags < 0) return errno;
+  const int wanted = nonblocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+  return fcntl(fd_.get(), F_SETFL, wanted) == 0 ? 0 : errno;
 }
 
 }  // namespace ipcmark::mmap_queue

@@ -24,7 +24,7 @@
 namespace ipcmark::mmap_queue {
 
 inline constexpr uint64_t kQueueMagic = 0x6575657571637069;  // "ipcqueue" in memory order
-inline constexpr uint32_t kQueueVersion = 1;
+inline constexpr uint32_t kQueueVersion = 2;
 inline constexpr uint32_t kPriorityLevels = 32768;  // POSIX: MQ_PRIO_MAX on Linux
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
 // Keeps every product of sizes below 2^64, whatever a damaged header says.
@@ -58,26 +58,49 @@ struct PriorityMap {
 };
 static_assert(sizeof(PriorityMap::used) * 8 == kPriorityLevels);
 
+// How the process that registered with mq_notify wants to be told.
+enum NoticeKind : uint32_t { kNoNotice = 0, kSilentNotice = 1, kSignalNotice = 2, kThreadNotice = 3 };
+
+// The one registration of mq_notify. That its process still has the queue open is not written here: it holds a record
+// lock (fcntl F_SETLK) on byte kNoticeLockStart + id of the file, which the kernel drops when the process closes the
+// queue or dies.
+struct Notice {
+  static constexpr unsigned kRemembered = 16;
+  std::atomic<uint32_t> kind;     // NoticeKind: the word that makes a registration
+  uint32_t signal_number;         // kSignalNotice
+  uint64_t value;                 // kSignalNotice: the sigval
+  uint64_t id;                    // of the registration; they count up
+  uint32_t announcing;            // 1 from before a notification is sent until its message is committed
+  uint32_t unannounced;           // 1 when a message was left to blocked receivers and lies there yet
+  uint32_t in_transit;            // receivers that a send has woken and that have not had the lock since
+  std::atomic<uint32_t> changes;  // futex of the threads of kThreadNotice
+  int64_t transit_end_nanos;      // CLOCK_MONOTONIC: a receiver that is in transit still then has died
+  uint64_t fired[kRemembered];    // fired[id % kRemembered] == id: that registration has been notified
+};
+inline constexpr int64_t kNoticeLockStart = int64_t{1} << 62;
+
 // NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): each part has its cache line
 struct QueueHeader {
   uint64_t magic;
   uint32_t version;
   uint32_t depth_messages;
   uint32_t max_message_bytes;
-  uint32_t unused;
+  uint32_t lock_kind;      // glibc's word for the kind of `lock`
   uint64_t payload_bytes;  // room for one message
   uint64_t total_bytes;
-  alignas(os::kCacheLineBytes) pthread_mutex_t lock;  // robust, process-shared; guards all that follows
+  alignas(os::kCacheLineBytes) pthread_mutex_t lock;  // robust, process-shared (lock.h); guards all that follows
   std::atomic<uint32_t> count;                        // committed messages; also read without the lock, as a hint
   uint32_t free_head;                                 // first free slot, or kNoSlot
   uint64_t next_sequence;
   uint64_t recoveries;  // how often an owner died
   alignas(os::kCacheLineBytes) Condition not_empty;
   alignas(os::kCacheLineBytes) Condition not_full;
+  alignas(os::kCacheLineBytes) Notice notice;
   alignas(os::kCacheLineBytes) PriorityMap priorities;
 };
 static_assert(offsetof(QueueHeader, lock) == 64 && offsetof(QueueHeader, count) == 104);
-static_assert(offsetof(QueueHeader, not_empty) == 128 && offsetof(QueueHeader, priorities) == 256);
+static_assert(offsetof(QueueHeader, not_empty) == 128 && offsetof(QueueHeader, notice) == 256);
+static_assert(sizeof(Notice) == 176 && offsetof(QueueHeader, priorities) == 448);
 
 constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 constexpr uint64_t PayloadBytes(uint32_t max_message_bytes) {

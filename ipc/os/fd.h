@@ -30,6 +30,9 @@ class Fd {
   [[nodiscard]] int get() const { return fd_; }
   [[nodiscard]] bool valid() const { return fd_ >= 0; }
 
+  // Hands the descriptor to the caller, who closes it from now on.
+  [[nodiscard]] int Release() { return std::exchange(fd_, -1); }
+
   // Linux has released the descriptor whatever close returns (close(2), "Dealing with error returns"), so it is not
   // retried.
   void Reset() {

@@ -4,6 +4,8 @@
 // futex(2) between processes: wait while a 32-bit word in shared memory holds a value, wake those who wait.
 // Async-signal-safe; the word may lie in any shared mapping.
 
+#include <time.h>
+
 #include <atomic>
 #include <cstdint>
 
@@ -23,6 +25,12 @@ enum class FutexWait : uint8_t {
 // Sleeps until woken, while *word == expected, at most until `deadline` (CLOCK_MONOTONIC). Ordering: none of its own;
 // the caller re-reads the word with the order that it needs.
 FutexWait WaitOnFutex(const std::atomic<uint32_t>& word, uint32_t expected, Deadline deadline) noexcept;
+
+// The wait of a POSIX call that blocks, such as mq_receive: until `realtime` (CLOCK_REALTIME; null: for ever), however
+// that clock is set meanwhile; interrupted by a handler with SA_RESTART it goes on, and kInterrupted is left for the
+// other handlers; it is a cancellation point (hence not noexcept). Before Linux 5.16 (futex_waitv) a timed wait is
+// kInterrupted by every handler.
+FutexWait WaitOnFutexAsPosix(const std::atomic<uint32_t>& word, uint32_t expected, const timespec* realtime);
 
 // Wakes at most `count` waiters; returns how many were woken. Never fails for a mapped, aligned word.
 int WakeFutex(const std::atomic<uint32_t>& word, int count) noexcept;

@@ -1,0 +1,282 @@
+#include "ipc/mmap_queue/notice.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <new>
+
+#include "ipc/mmap_queue/posix_limit.h"
+#include "ipc/mmap_queue/transfer.h"
+#include "ipc/os/clock.h"
+#include "ipc/os/futex.h"
+
+namespace ipcmark::mmap_queue {
+namespace {
+
+// A woken receiver has the lock by then, or it has died.
+constexpr int64_t kTransitNanos = 100'000'000;
+constexpr pid_t kNobody = -1;
+
+struct flock ByteOf(uint64_t id, int16_t type) {
+  struct flock lock {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = kNoticeLockStart + static_cast<off_t>(id % kNoticeLockStart);
+  lock.l_len = 1;
+  return lock;
+}
+
+// The process whose registration `id` is, as this process knows it (0: of another PID namespace); kNobody when it has
+// closed the queue or died. An open file description's own question, because a process does not conflict with itself.
+pid_t Registrant(int fd, uint64_t id) noexcept {
+  struct flock lock = ByteOf(id, F_WRLCK);
+  if (fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return kNobody;
+  return lock.l_pid < 0 ? 0 : lock.l_pid;
+}
+
+void Tell(Core& core, int fd) noexcept {
+  Notice& notice = core.header().notice;
+  const uint64_t id = notice.id;
+  const pid_t pid = Registrant(fd, id);
+  if (pid == kNobody) return;
+  if (notice.kind.load(std::memory_order_relaxed) == kSignalNotice && pid > 0) {
+    siginfo_t info{};
+    info.si_signo = static_cast<int>(notice.signal_number);
+    info.si_code = SI_MESGQ;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_ptr = reinterpret_cast<void*>(notice.value);
+    syscall(SYS_rt_sigqueueinfo, pid, info.si_signo, &info);
+  }
+  notice.fired[id % Notice::kRemembered] = id;
+  // Release: the waiting thread that sees the change sees `fired` too.
+  notice.changes.fetch_add(1, std::memory_order_release);
+  os::WakeAllOnFutex(notice.changes);
+}
+
+void Forget(Notice& notice) noexcept {
+  notice.kind.store(kNoNotice, std::memory_order_relaxed);
+  notice.unannounced = 0;
+  notice.changes.fetch_add(1, std::memory_order_release);
+  os::WakeAllOnFutex(notice.changes);
+}
+
+}  // namespace
+
+SignalsBlocked::SignalsBlocked(bool block) noexcept : blocked_(block) {
+  if (!blocked_) return;
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before_);
+}
+
+SignalsBlocked::~SignalsBlocked() {
+  if (blocked_) pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+void CountInTransit(Notice& notice, uint32_t woken) noexcept {
+  notice.in_transit += woken;
+  notice.transit_end_nanos = os::MonotonicNanos() + kTransitNanos;
+}
+
+bool IsToBeAnnounced(Core& core) noexcept {
+  Notice& notice = core.header().notice;
+  if (notice.in_transit != 0 && os::MonotonicNanos() >= notice.transit_end_nanos) notice.in_transit = 0;
+  const uint32_t count = core.count();
+  if (count < notice.in_transit) {
+    notice.unannounced = 1;
+    return false;
+  }
+  return count == 0 || notice.unannounced != 0;
+}
+
+void BeginAnnouncement(Core& core, int fd) noexcept {
+  core.header().notice.announcing = 1;
+  Tell(core, fd);
+}
+
+void EndAnnouncement(Core& core) noexcept {
+  Notice& notice = core.header().notice;
+  notice.kind.store(kNoNotice, std::memory_order_relaxed);
+  notice.unannounced = 0;
+  notice.announcing = 0;
+}
+
+void FinishAnnouncement(Core& core, int fd) noexcept {
+  Notice& notice = core.header().notice;
+  if (notice.announcing == 0) return;
+  if (notice.kind.load(std::memory_order_relaxed) != kNoNotice && fd >= 0) Tell(core, fd);
+  EndAnnouncement(core);
+}
+
+namespace {
+
+// A thread that is to become a notification.
+struct Waiter {
+  Notice* notice;  // in a mapping of its own, of the header only
+  void* mapping;
+  void (*function)(sigval);
+  sigval value;
+  uint64_t id = 0;  // before `stage` is kWaiting: unset
+  enum Stage : uint32_t { kStarting, kWaiting, kAbandoned };
+  std::atomic<uint32_t> stage{kStarting};
+};
+
+// True when registration `waiter.id` is notified, false when it was given up.
+bool AwaitNotice(const Waiter& waiter) {
+  Notice& notice = *waiter.notice;
+  for (;;) {
+    // Acquire: pairs with Tell's release, for `fired`.
+    const uint32_t seen = notice.changes.load(std::memory_order_acquire);
+    const volatile uint64_t* fired = &notice.fired[waiter.id % Notice::kRemembered];
+    if (*fired == waiter.id) return true;
+    const volatile uint64_t* current = &notice.id;
+    if (*current != waiter.id || notice.kind.load(std::memory_order_relaxed) != kThreadNotice) return false;
+    os::WaitOnFutex(notice.changes, seen, Deadline::Never());
+  }
+}
+
+void* BecomeNotification(void* argument) {
+  auto* waiter = static_cast<Waiter*>(argument);
+  while (waiter->stage.load(std::memory_order_acquire) == Waiter::kStarting) {
+    os::WaitOnFutex(waiter->stage, Waiter::kStarting, Deadline::Never());
+  }
+  const bool notified = waiter->stage.load(std::memory_order_acquire) == Waiter::kWaiting && AwaitNotice(*waiter);
+  const auto function = waiter->function;
+  const sigval value = waiter->value;
+  munmap(waiter->mapping, sizeof(QueueHeader));
+  delete waiter;
+  if (notified) function(value);
+  return nullptr;
+}
+
+// Lets the thread wait for registration `id`, or (0) end.
+void Release(Waiter* waiter, uint64_t id) {
+  waiter->id = id;
+  // Release: publishes `id` to the thread, which may be gone with `waiter` right after.
+  const std::atomic<uint32_t>& stage = waiter->stage;
+  waiter->stage.store(id != 0 ? Waiter::kWaiting : Waiter::kAbandoned, std::memory_order_release);
+  os::WakeAllOnFutex(stage);
+}
+
+int StartWaiter(int fd, const sigevent& event, Waiter** out) {
+  void* mapping = mmap(nullptr, sizeof(QueueHeader), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (mapping == MAP_FAILED) return ENOMEM;
+  auto* waiter = new (std::nothrow) Waiter{.notice = &static_cast<QueueHeader*>(mapping)->notice,
+                                           .mapping = mapping,
+                                           .function = event.sigev_notify_function,
+                                           .value = event.sigev_value};
+  int err = waiter == nullptr ? ENOMEM : 0;
+  if (err == 0) {
+    const SignalsBlocked for_the_thread(true);
+    pthread_t thread;
+    err = pthread_create(&thread, event.sigev_notify_attributes, BecomeNotification, waiter);
+    if (err == 0) {
+      int detached = PTHREAD_CREATE_JOINABLE;
+      if (event.sigev_notify_attributes != nullptr) {
+        pthread_attr_getdetachstate(event.sigev_notify_attributes, &detached);
+      }
+      // It cannot have ended: it waits for Release.
+      if (detached == PTHREAD_CREATE_JOINABLE) pthread_detach(thread);
+      *out = waiter;
+      return 0;
+    }
+  }
+  delete waiter;
+  munmap(mapping, sizeof(QueueHeader));
+  return err;
+}
+
+// With the lock held. Returns 0 or an errno.
+int Register(View& view, NoticeKind kind, const sigevent& event) {
+  Notice& notice = view.header().notice;
+  if (notice.kind.load(std::memory_order_relaxed) != kNoNotice && Registrant(view.fd(), notice.id) != kNobody) {
+    return EBUSY;
+  }
+  // What this process locked for registrations that have been used up.
+  struct flock all = ByteOf(0, F_UNLCK);
+  all.l_len = 0;
+  fcntl(view.fd(), F_SETLK, &all);
+  uint64_t id = notice.id;
+  do {
+    ++id;
+    struct flock mine = ByteOf(id, F_WRLCK);
+    if (fcntl(view.fd(), F_SETLK, &mine) == 0) break;
+    // Somebody's byte of long ago, met again after damage: take the next one.
+    if (errno != EAGAIN && errno != EACCES) return errno;
+  } while (id != notice.id + Notice::kRemembered);
+  // Whoever finds the registration finds its fields: `kind` is stored last.
+  notice.kind.store(kNoNotice, std::memory_order_relaxed);
+  notice.id = id;
+  notice.signal_number = kind == kSignalNotice ? static_cast<uint32_t>(event.sigev_signo) : 0;
+  notice.value = reinterpret_cast<uint64_t>(event.sigev_value.sival_ptr);
+  notice.unannounced = 0;
+  notice.kind.store(kind, std::memory_order_release);
+  return 0;
+}
+
+int Unregister(View& view, const timespec* until) {
+  Notice& notice = view.header().notice;
+  if (notice.kind.load(std::memory_order_relaxed) == kNoNotice) return 0;
+  PosixLimit limit(view.fd(), until);
+  Hold hold;
+  const IoResult locked = view.Lock(limit, hold);
+  if (!locked.ok()) return locked.err;
+  if (Registrant(view.fd(), notice.id) == getpid()) Forget(notice);
+  view.Unlock(hold);
+  return 0;
+}
+
+}  // namespace
+
+bool IsNotice(const sigevent& event) noexcept {
+  switch (event.sigev_notify) {
+    case SIGEV_NONE:
+    case SIGEV_THREAD:
+      return true;
+    case SIGEV_SIGNAL:
+      return event.sigev_signo >= 0 && event.sigev_signo <= SIGRTMAX;
+    default:
+      return false;
+  }
+}
+
+int SetNotice(View& view, const sigevent* event) {
+  if (event == nullptr) return Unregister(view, nullptr);
+  if (!IsNotice(*event)) return EINVAL;
+  const NoticeKind kind = event->sigev_notify == SIGEV_SIGNAL   ? kSignalNotice
+                          : event->sigev_notify == SIGEV_THREAD ? kThreadNotice
+                                                                : kSilentNotice;
+  Waiter* waiter = nullptr;
+  if (kind == kThreadNotice) {
+    const int err = StartWaiter(view.fd(), *event, &waiter);
+    if (err != 0) return err;
+  }
+  PosixLimit limit(view.fd(), nullptr);
+  Hold hold;
+  const IoResult locked = view.Lock(limit, hold);
+  int err = locked.err;
+  uint64_t id = 0;
+  if (locked.ok()) {
+    err = Register(view, kind, *event);
+    id = view.header().notice.id;
+    view.Unlock(hold);
+  }
+  if (waiter != nullptr) Release(waiter, err == 0 ? id : 0);
+  return err;
+}
+
+void DropNotice(View& view) noexcept {
+  // Closing must not hang on a stopped holder of the lock. What is left of the registration then is found to be
+  // nobody's.
+  timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  ++until.tv_sec;
+  Unregister(view, &until);
+}
+
+}  // namespace ipcmark::mmap_queue

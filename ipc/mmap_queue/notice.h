@@ -1,0 +1,60 @@
+#ifndef IPCMARK_IPC_MMAP_QUEUE_NOTICE_H_
+#define IPCMARK_IPC_MMAP_QUEUE_NOTICE_H_
+
+// mq_notify: one process is told, once, that a message has come to an empty queue for which nobody was waiting.
+//
+// The sender tells it, under the queue's lock and *before* it commits the message: killed in between, it has told of a
+// message that does not come; the other order would leave a message of which nobody is told. `announcing` makes the
+// next holder of the lock repeat what a killed sender may not have finished. So a kill can make a notification early or
+// double, but never lose it.
+//
+// Signals go out by rt_sigqueueinfo(2) and need the permission of kill(2). Threads (SIGEV_THREAD) are made when they
+// are registered, wait in the mapping, and become the notification.
+
+#include <signal.h>
+
+#include <cstdint>
+
+#include "ipc/mmap_queue/core.h"
+
+namespace ipcmark::mmap_queue {
+
+class View;
+
+// Blocks all signals of this thread, when asked to, until its destruction.
+class SignalsBlocked {
+ public:
+  explicit SignalsBlocked(bool block) noexcept;
+  ~SignalsBlocked();
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+  [[nodiscard]] bool blocked() const { return blocked_; }
+
+ private:
+  bool blocked_;
+  sigset_t before_;
+};
+
+// All of these with the queue's lock held.
+//
+// `woken` receivers were asleep and will come for messages.
+void CountInTransit(Notice& notice, uint32_t woken) noexcept;
+// Whether the message that is about to be committed is to be announced: there is none before it that is not spoken for
+// by a receiver on its way, nor is it spoken for itself.
+bool IsToBeAnnounced(Core& core) noexcept;
+// Before and after the commit.
+void BeginAnnouncement(Core& core, int fd) noexcept;
+void EndAnnouncement(Core& core) noexcept;
+// Finishes what a killed sender had begun.
+void FinishAnnouncement(Core& core, int fd) noexcept;
+
+// Whether mq_notify knows such an event.
+bool IsNotice(const sigevent& event) noexcept;
+// mq_notify(3): returns 0 or an errno. `event` null: gives up this process's registration, if there is one.
+int SetNotice(View& view, const sigevent* event);
+// What closing does: gives up this process's registration, if there is one.
+void DropNotice(View& view) noexcept;
+
+}  // namespace ipcmark::mmap_queue
+
+#endif  // IPCMARK_IPC_MMAP_QUEUE_NOTICE_H_

@@ -1,0 +1,61 @@
+#include "ipc/mmap_queue/transfer.h"
+
+#include "ipc/mmap_queue/notice.h"
+#include "ipc/os/cpu.h"
+
+namespace ipcmark::mmap_queue {
+namespace {
+
+// As in the ring: about the cost of the sleep that it may save.
+constexpr int kSpinRounds = 2000;
+
+}  // namespace
+
+uint32_t Wake(Condition& condition) noexcept {
+  if (condition.awaited.load(std::memory_order_relaxed) == 0) return 0;
+  condition.sequence.fetch_add(1, std::memory_order_relaxed);
+  const int woken = os::WakeAllOnFutex(condition.sequence);
+  // Last: dying before this line costs the next sender a needless wake-up, dying after an early clear would cost a
+  // waiter its wake-up.
+  condition.awaited.store(0, std::memory_order_relaxed);
+  return static_cast<uint32_t>(woken);
+}
+
+int View::Recover(Hold& hold) noexcept {
+  core_.Rebuild();
+  ++header().recoveries;
+  const SignalsBlocked until_unlocked(header().notice.announcing != 0);
+  FinishAnnouncement(core_, fd_);
+  int err = Hold::MadeConsistent(&header().lock);
+  if (err != 0 || until_unlocked.blocked()) {
+    Unlock(hold);
+    if (err == 0) err = EAGAIN;
+  }
+  return err;
+}
+
+void View::Finish(uint32_t slot, Hold& hold) noexcept {
+  const uint32_t woken = Wake(header().not_empty);
+  Notice& notice = header().notice;
+  if (woken != 0) CountInTransit(notice, woken);
+  if (notice.kind.load(std::memory_order_relaxed) == kNoNotice || fd_ < 0 || !IsToBeAnnounced(core_)) [[likely]] {
+    core_.Commit(slot);
+    Unlock(hold);
+    return;
+  }
+  // The signal may be for this very process: its handler must find the lock free.
+  const SignalsBlocked until_unlocked(true);
+  BeginAnnouncement(core_, fd_);
+  core_.Commit(slot);
+  EndAnnouncement(core_);
+  Unlock(hold);
+}
+
+void View::Spin(uint32_t hopeless) const noexcept {
+  for (int round = 0; round < kSpinRounds; ++round) {
+    if (core_.count() != hopeless) return;
+    os::SpinHint();
+  }
+}
+
+}  // namespace ipcmark::mmap_queue

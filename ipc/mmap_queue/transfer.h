@@ -1,0 +1,201 @@
+#ifndef IPCMARK_IPC_MMAP_QUEUE_TRANSFER_H_
+#define IPCMARK_IPC_MMAP_QUEUE_TRANSFER_H_
+
+// Sending to and receiving from a mapped queue: the lock around the core, the waiting, and who is told. Every user of
+// the queue goes through here; what differs between them is a Limit:
+//
+//   IoResult MayWait()             asked once, before the first wait and without the lock: ok, or the call's result
+//   bool Passed()                  whether the deadline has passed
+//   Deadline Slice(nanos)          the earlier of the deadline and `nanos` from now
+//   os::FutexWait Wait(word, expected, until)   one sleep
+//   bool spins()                   whether to poll for a while before the first sleep
+//
+// A limit may throw nothing but the forced unwinding of a cancelled thread, and only from MayWait and Wait.
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <span>
+
+#include "ipc/channel.h"
+#include "ipc/mmap_queue/core.h"
+#include "ipc/mmap_queue/lock.h"
+#include "ipc/os/clock.h"
+#include "ipc/os/futex.h"
+
+namespace ipcmark::mmap_queue {
+
+// The longest wait without looking up: the net under a wake-up that a killed process could not send any more.
+inline constexpr int64_t kLookNanos = 40'000'000;
+// The shortest wait for the lock. Its owners hold it for a copy: a call with a deadline that has passed already must
+// not fail because it met one of them.
+inline constexpr int64_t kLockNanos = 1'000'000;
+
+// One process's view of a mapped queue. Its operations may run in any number of threads at once; the mapping must
+// outlive them.
+class View {
+ public:
+  View() = default;
+  // `fd`: a descriptor of the queue's file, through which registrations are found and told; -1: there are none.
+  View(const Core& core, int fd) : core_(core), fd_(fd) {}
+
+  [[nodiscard]] Core& core() { return core_; }
+  [[nodiscard]] const Core& core() const { return core_; }
+  [[nodiscard]] QueueHeader& header() const { return core_.header(); }
+  [[nodiscard]] int fd() const { return fd_; }
+
+  // Takes the lock; repairs the queue when its last owner died. kDeadline when it stays taken; kError with EBADMSG when
+  // it is damaged and EDEADLK when this thread has it.
+  template <typename Limit>
+  IoResult Lock(Limit& limit, Hold& hold) {
+    int err = 0;
+    do {
+      err = hold.Try(&header().lock);
+      if (err == EBUSY) [[unlikely]] {
+        err = LockSlowly(limit, hold);
+      }
+      if (err == EOWNERDEAD) [[unlikely]] {
+        err = Recover(hold);
+      }
+    } while (err == EAGAIN);
+    if (err == ETIMEDOUT) return IoResult::Of(Outcome::kDeadline, ETIMEDOUT);
+    return err == 0 ? IoResult::Ok(0) : IoResult::Of(Outcome::kError, err);
+  }
+  void Unlock(Hold& hold) noexcept { hold.Release(&header().lock); }
+
+  // As POSIX mq_timedsend. kError with EINVAL for a priority of kPriorityLevels or more, with EBADMSG when the queue is
+  // damaged.
+  template <typename Limit>
+  IoResult Send(std::span<const std::byte> message, uint32_t priority, Limit& limit);
+  // As POSIX mq_timedreceive, but that a buffer need only be as large as the message. `priority` may be null.
+  template <typename Limit>
+  IoResult Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& limit);
+
+ private:
+  // In slices until the limit; returns what Hold::TryUntil does.
+  template <typename Limit>
+  int LockSlowly(Limit& limit, Hold& hold) {
+    for (StuckLock stuck;;) {
+      const int err = hold.TryUntil(
+          &header().lock, std::max(limit.Slice(kLookNanos).monotonic_nanos, os::MonotonicNanos() + kLockNanos));
+      if (err != ETIMEDOUT || limit.Passed()) return err;
+      if (stuck.IsDamaged(&header().lock)) return EBADMSG;
+    }
+  }
+  // Rebuilds the queue, with the lock held. Returns 0; or, having given it back, EAGAIN or EBADMSG.
+  int Recover(Hold& hold) noexcept;
+  // Wake, Commit and Unlock. Death anywhere leaves the whole message or none of it, and nobody asleep beside it.
+  void Finish(uint32_t slot, Hold& hold) noexcept;
+  // With the lock held: sleeps until `condition` is woken, a look is due or `limit`. Gives the lock back and does not
+  // take it again.
+  template <typename Limit>
+  os::FutexWait Sleep(Condition& condition, Limit& limit, Hold& hold) {
+    condition.awaited.store(1, std::memory_order_relaxed);
+    const uint32_t seen = condition.sequence.load(std::memory_order_relaxed);
+    Unlock(hold);
+    // A wake-up between the unlock and the sleep has changed the sequence, and the kernel does not put us to sleep.
+    return limit.Wait(condition.sequence, seen, limit.Slice(kLookNanos));
+  }
+  // What a caller hears who found nothing to do under the lock. `last`: how its last sleep ended.
+  template <typename Limit>
+  IoResult WhyNot(bool damaged, os::FutexWait last, int wait_err, Limit& limit) {
+    if (damaged) return IoResult::Of(Outcome::kError, EBADMSG);
+    if (last == os::FutexWait::kInterrupted) return IoResult::Of(Outcome::kInterrupted, EINTR);
+    if (last == os::FutexWait::kError) return IoResult::Of(Outcome::kError, wait_err);
+    if (limit.Passed()) return IoResult::Of(Outcome::kDeadline, ETIMEDOUT);
+    return IoResult::Ok(0);
+  }
+  // Polls without the lock for a bounded number of rounds, while the queue holds `hopeless` messages.
+  void Spin(uint32_t hopeless) const noexcept;
+
+  Core core_;
+  int fd_ = -1;
+};
+
+// Lets everybody who waits on `condition` look again; returns how many were asleep. Called with the lock held and
+// *before* the commit: whoever is woken then waits for the lock, so that our death right after the wake-up still ends
+// its sleep; woken after the commit, a message could be committed with everybody asleep.
+uint32_t Wake(Condition& condition) noexcept;
+
+template <typename Limit>
+IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit& limit) {
+  if (message.size() > core_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
+  if (priority >= kPriorityLevels) return IoResult::Of(Outcome::kError, EINVAL);
+  os::FutexWait last = os::FutexWait::kWoken;
+  int wait_err = 0;
+  for (bool asked = false;;) {
+    Hold hold;
+    IoResult result = Lock(limit, hold);
+    if (!result.ok()) return result;
+    bool damaged = false;
+    const uint32_t slot = core_.Prepare(message, priority, &damaged);
+    if (slot != kNoSlot) {
+      Finish(slot, hold);
+      return IoResult::Ok(message.size());
+    }
+    if (asked || damaged) {
+      result = WhyNot(damaged, last, wait_err, limit);
+      if (!result.ok()) {
+        Unlock(hold);
+        return result;
+      }
+      last = Sleep(header().not_full, limit, hold);
+      wait_err = errno;
+    } else {
+      Unlock(hold);
+      asked = true;
+      result = limit.MayWait();
+      if (!result.ok()) return result;
+      if (limit.spins()) Spin(core_.depth());
+    }
+  }
+}
+
+template <typename Limit>
+IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& limit) {
+  os::FutexWait last = os::FutexWait::kChanged;
+  int wait_err = 0;
+  for (bool asked = false;;) {
+    Hold hold;
+    IoResult result = Lock(limit, hold);
+    if (!result.ok()) return result;
+    Notice& notice = header().notice;
+    if (last == os::FutexWait::kWoken && notice.in_transit > 0) --notice.in_transit;
+    bool damaged = false;
+    const uint32_t slot = core_.Highest(&damaged);
+    if (slot != kNoSlot) {
+      const std::span<const std::byte> payload = core_.Payload(slot);
+      if (payload.size() > buffer.size()) {
+        Unlock(hold);
+        return IoResult::Of(Outcome::kTooBig, EMSGSIZE, payload.size());
+      }
+      if (!payload.empty()) memcpy(buffer.data(), payload.data(), payload.size());
+      const uint32_t its_priority = core_.SlotAt(slot).priority;
+      Wake(header().not_full);
+      core_.Take(slot);
+      if (core_.count() == 0) notice.unannounced = 0;
+      Unlock(hold);
+      if (priority != nullptr) *priority = its_priority;
+      return IoResult::Ok(payload.size());
+    }
+    if (asked || damaged) {
+      result = WhyNot(damaged, last, wait_err, limit);
+      if (!result.ok()) {
+        Unlock(hold);
+        return result;
+      }
+      last = Sleep(header().not_empty, limit, hold);
+      wait_err = errno;
+    } else {
+      Unlock(hold);
+      asked = true;
+      result = limit.MayWait();
+      if (!result.ok()) return result;
+      if (limit.spins()) Spin(0);
+    }
+  }
+}
+
+}  // namespace ipcmark::mmap_queue
+
+#endif  // IPCMARK_IPC_MMAP_QUEUE_TRANSFER_H_
