@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <climits>
 #include <cstddef>
@@ -54,7 +55,7 @@ int Classified(int err) {
 // the same distance from it in every thread; a thread_local would be one more symbol of the preload library.
 robust_list_head* RobustList() noexcept {
   static std::atomic<ptrdiff_t> distance = 0;
-  auto* const thread = reinterpret_cast<char*>(pthread_self());
+  auto* const thread = std::bit_cast<char*>(pthread_self());
   ptrdiff_t known = distance.load(std::memory_order_relaxed);
   if (known == 0) [[unlikely]] {
     robust_list_head* head = nullptr;
@@ -123,7 +124,8 @@ void Hold::Release(pthread_mutex_t* lock) noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
   head->list.next = next_;
   // The lowest bit marks priority-inheriting mutexes; the backward link lies before the forward one.
-  auto* neighbour = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(next_) & ~uintptr_t{1});
+  auto* neighbour =
+      reinterpret_cast<void**>(reinterpret_cast<char*>(next_) - (reinterpret_cast<uintptr_t>(next_) & 1U));
   *(neighbour - 1) = head;
   std::atomic_signal_fence(std::memory_order_seq_cst);
   lock->__data.__owner = 0;

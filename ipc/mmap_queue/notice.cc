@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cerrno>
 #include <new>
 
@@ -16,6 +17,12 @@
 
 namespace ipcmark::mmap_queue {
 namespace {
+
+// Reads shared memory once, and from there.
+template <typename T>
+T Once(const T& shared) noexcept {
+  return *static_cast<const volatile T*>(&shared);
+}
 
 // A woken receiver has the lock by then, or it has died.
 constexpr int64_t kTransitNanos = 100'000'000;
@@ -38,18 +45,33 @@ pid_t Registrant(int fd, uint64_t id) noexcept {
   return lock.l_pid < 0 ? 0 : lock.l_pid;
 }
 
+// Ties the fields of a registration to each other: nobody is to be sent a signal that a flipped bit has chosen.
+uint64_t SealOf(uint32_t kind, uint32_t signal_number, uint64_t value, uint64_t id) noexcept {
+  uint64_t seal = kQueueMagic;
+  for (const uint64_t word : {uint64_t{kind}, uint64_t{signal_number}, value, id}) {
+    // Knuth's multiplier for 64 bits; odd, so that every bit counts.
+    seal = std::rotl((seal ^ word) * 6364136223846793005U, 29);
+  }
+  return seal;
+}
+
 void Tell(Core& core, int fd) noexcept {
   Notice& notice = core.header().notice;
-  const uint64_t id = notice.id;
+  const Notice* const shared = &notice;
+  const uint32_t kind = notice.kind.load(std::memory_order_relaxed);
+  const uint32_t signal_number = Once(shared->signal_number);
+  const uint64_t value = Once(shared->value);
+  const uint64_t id = Once(shared->id);
+  if (Once(shared->seal) != SealOf(kind, signal_number, value, id)) return;
   const pid_t pid = Registrant(fd, id);
   if (pid == kNobody) return;
-  if (notice.kind.load(std::memory_order_relaxed) == kSignalNotice && pid > 0) {
+  if (kind == kSignalNotice && pid > 0) {
     siginfo_t info{};
-    info.si_signo = static_cast<int>(notice.signal_number);
+    info.si_signo = static_cast<int>(signal_number);
     info.si_code = SI_MESGQ;
     info.si_pid = getpid();
     info.si_uid = getuid();
-    info.si_value.sival_ptr = reinterpret_cast<void*>(notice.value);
+    info.si_value.sival_ptr = std::bit_cast<void*>(value);
     syscall(SYS_rt_sigqueueinfo, pid, info.si_signo, &info);
   }
   notice.fired[id % Notice::kRemembered] = id;
@@ -132,10 +154,8 @@ bool AwaitNotice(const Waiter& waiter) {
   for (;;) {
     // Acquire: pairs with Tell's release, for `fired`.
     const uint32_t seen = notice.changes.load(std::memory_order_acquire);
-    const volatile uint64_t* fired = &notice.fired[waiter.id % Notice::kRemembered];
-    if (*fired == waiter.id) return true;
-    const volatile uint64_t* current = &notice.id;
-    if (*current != waiter.id || notice.kind.load(std::memory_order_relaxed) != kThreadNotice) return false;
+    if (Once(notice.fired[waiter.id % Notice::kRemembered]) == waiter.id) return true;
+    if (Once(notice.id) != waiter.id || notice.kind.load(std::memory_order_relaxed) != kThreadNotice) return false;
     os::WaitOnFutex(notice.changes, seen, Deadline::Never());
   }
 }
@@ -191,8 +211,8 @@ int StartWaiter(int fd, const sigevent& event, Waiter** out) {
   return err;
 }
 
-// With the lock held. Returns 0 or an errno.
-int Register(View& view, NoticeKind kind, const sigevent& event) {
+// With the lock held. Returns 0, with the registration's number, or an errno.
+int Register(View& view, NoticeKind kind, const sigevent& event, uint64_t* registered) {
   Notice& notice = view.header().notice;
   if (notice.kind.load(std::memory_order_relaxed) != kNoNotice && Registrant(view.fd(), notice.id) != kNobody) {
     return EBUSY;
@@ -201,21 +221,25 @@ int Register(View& view, NoticeKind kind, const sigevent& event) {
   struct flock all = ByteOf(0, F_UNLCK);
   all.l_len = 0;
   fcntl(view.fd(), F_SETLK, &all);
-  uint64_t id = notice.id;
-  do {
-    ++id;
-    struct flock mine = ByteOf(id, F_WRLCK);
-    if (fcntl(view.fd(), F_SETLK, &mine) == 0) break;
-    // Somebody's byte of long ago, met again after damage: take the next one.
-    if (errno != EAGAIN && errno != EACCES) return errno;
-  } while (id != notice.id + Notice::kRemembered);
+  // The next number; the ones behind it in case that somebody holds a byte which only damage can have led us to.
+  uint64_t id = Once(notice.id);
+  int err = EAGAIN;
+  for (unsigned attempt = 0; err == EAGAIN && attempt < Notice::kRemembered; ++attempt) {
+    struct flock mine = ByteOf(++id, F_WRLCK);
+    err = fcntl(view.fd(), F_SETLK, &mine) == 0 ? 0 : errno == EACCES ? EAGAIN : errno;
+  }
+  if (err != 0) return err;
   // Whoever finds the registration finds its fields: `kind` is stored last.
   notice.kind.store(kNoNotice, std::memory_order_relaxed);
   notice.id = id;
-  notice.signal_number = kind == kSignalNotice ? static_cast<uint32_t>(event.sigev_signo) : 0;
-  notice.value = reinterpret_cast<uint64_t>(event.sigev_value.sival_ptr);
+  const uint32_t signal_number = kind == kSignalNotice ? static_cast<uint32_t>(event.sigev_signo) : 0;
+  const auto value = std::bit_cast<uint64_t>(event.sigev_value);
+  notice.signal_number = signal_number;
+  notice.value = value;
+  notice.seal = SealOf(kind, signal_number, value, id);
   notice.unannounced = 0;
   notice.kind.store(kind, std::memory_order_release);
+  *registered = id;
   return 0;
 }
 
@@ -262,8 +286,7 @@ int SetNotice(View& view, const sigevent* event) {
   int err = locked.err;
   uint64_t id = 0;
   if (locked.ok()) {
-    err = Register(view, kind, *event);
-    id = view.header().notice.id;
+    err = Register(view, kind, *event, &id);
     view.Unlock(hold);
   }
   if (waiter != nullptr) Release(waiter, err == 0 ? id : 0);

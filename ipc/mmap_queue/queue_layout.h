@@ -69,6 +69,7 @@ struct Notice {
   std::atomic<uint32_t> kind;     // NoticeKind: the word that makes a registration
   uint32_t signal_number;         // kSignalNotice
   uint64_t value;                 // kSignalNotice: the sigval
+  uint64_t seal;                  // of kind, signal_number, value and id: damaged ones are told nobody
   uint64_t id;                    // of the registration; they count up
   uint32_t announcing;            // 1 from before a notification is sent until its message is committed
   uint32_t unannounced;           // 1 when a message was left to blocked receivers and lies there yet
@@ -100,7 +101,7 @@ struct QueueHeader {
 };
 static_assert(offsetof(QueueHeader, lock) == 64 && offsetof(QueueHeader, count) == 104);
 static_assert(offsetof(QueueHeader, not_empty) == 128 && offsetof(QueueHeader, notice) == 256);
-static_assert(sizeof(Notice) == 176 && offsetof(QueueHeader, priorities) == 448);
+static_assert(sizeof(Notice) == 184 && offsetof(QueueHeader, priorities) == 448);
 
 constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 constexpr uint64_t PayloadBytes(uint32_t max_message_bytes) {

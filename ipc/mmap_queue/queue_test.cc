@@ -156,6 +156,9 @@ TEST_F(QueueTest, OneOfManyMakesItAndNobodySeesHalfOfIt) {
 }
 
 TEST_F(QueueTest, AThreadThatWaitsCanBeCancelled) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "AddressSanitizer of GCC 12 aborts when a cancelled thread unwinds";
+#endif
   Queue queue = Make();
   for (const bool timed : {false, true}) {
     std::atomic<bool> started = false;
