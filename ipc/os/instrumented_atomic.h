@@ -63,7 +63,7 @@ class InstrumentedAccess {
   static void CallOnce() noexcept {
     const State now = state();
     Off();
-    now.call(now.argument);
+    if (now.call != nullptr) now.call(now.argument);
   }
 
   static void RescheduleSometimes() noexcept {
