@@ -43,7 +43,7 @@ constexpr uint64_t kVictims = 99;  // the number of the victim's message
 constexpr uint64_t kPeers = 98;    // of the blocked sender's
 constexpr uint64_t kProbe = 97;    // of the survivor's
 constexpr int64_t kResumeNanos = 100'000'000;
-constexpr int kSampled = 60;  // instructions, unless the sweep is whole
+constexpr int kSampled = 40;  // instructions, unless the sweep is whole
 constexpr int kMarker = SIGUSR2;
 
 enum class Peer : uint8_t { kNone, kReceiver, kSender };
