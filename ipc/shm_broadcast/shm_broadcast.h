@@ -113,6 +113,8 @@ absl::StatusOr<RingView<Atomic>> BasicChannel<Atomic>::Open() {
   if (attachment_ == nullptr) return absl::FailedPreconditionError("shm_broadcast: open ends before ReleaseEnds");
   const auto& header = *static_cast<const Header<Atomic>*>(attachment_->address());
   const Constants constants = header.constants;
+  // For the compiler only: it cannot check one reading of a size and use another.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   // Relaxed: only whether it can be true at all.
   if (!IsValidRing(constants, attachment_->bytes()) ||
       header.count.sent.load(std::memory_order_relaxed) > kMaxMessages) {

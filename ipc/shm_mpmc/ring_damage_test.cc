@@ -18,23 +18,23 @@ constexpr uint64_t kFirst = 8;  // position; two messages follow
 
 struct HeaderCase {
   const char* what;
-  void (*damage)(Header&);
+  void (*damage)(RingConstants&);
 };
 
 constexpr HeaderCase kHeaderCases[] = {
-    {"magic", [](Header& h) { h.magic ^= 1; }},
-    {"version", [](Header& h) { ++h.version; }},
-    {"no depth", [](Header& h) { h.depth_messages = 0; }},
-    {"more depth", [](Header& h) { ++h.depth_messages; }},
-    {"depth beyond the format", [](Header& h) { h.depth_messages = UINT32_MAX; }},
-    {"larger messages", [](Header& h) { h.max_message_bytes = 1 << 20; }},
-    {"messages beyond the format", [](Header& h) { h.max_message_bytes = UINT32_MAX; }},
-    {"payload offset", [](Header& h) { h.payload_offset = 1 << 30; }},
-    {"slot size 0", [](Header& h) { h.slot_bytes = 0; }},
-    {"slot size huge", [](Header& h) { h.slot_bytes = UINT64_MAX; }},
-    {"total size", [](Header& h) { h.total_bytes += 4096; }},
+    {"magic", [](RingConstants& h) { h.magic ^= 1; }},
+    {"version", [](RingConstants& h) { ++h.version; }},
+    {"no depth", [](RingConstants& h) { h.depth_messages = 0; }},
+    {"more depth", [](RingConstants& h) { ++h.depth_messages; }},
+    {"depth beyond the format", [](RingConstants& h) { h.depth_messages = UINT32_MAX; }},
+    {"larger messages", [](RingConstants& h) { h.max_message_bytes = 1 << 20; }},
+    {"messages beyond the format", [](RingConstants& h) { h.max_message_bytes = UINT32_MAX; }},
+    {"payload offset", [](RingConstants& h) { h.payload_offset = 1 << 30; }},
+    {"slot size 0", [](RingConstants& h) { h.slot_bytes = 0; }},
+    {"slot size huge", [](RingConstants& h) { h.slot_bytes = UINT64_MAX; }},
+    {"total size", [](RingConstants& h) { h.total_bytes += 4096; }},
     {"consistent, but larger than the segment",
-     [](Header& h) {
+     [](RingConstants& h) {
        h.depth_messages = 1 << 20;
        h.total_bytes = RingBytes(h.depth_messages, h.max_message_bytes);
      }},
@@ -47,7 +47,7 @@ TEST(ShmMpmcDamage, OpenRefusesADamagedHeader) {
     ASSERT_TRUE(channel.ok());
     auto attachment = channel->segment().Attach();
     ASSERT_TRUE(attachment.ok()) << attachment.status();
-    row.damage(*static_cast<Header*>(attachment->address()));
+    row.damage(static_cast<Header*>(attachment->address())->constants);
     EXPECT_EQ(channel->OpenSender().status().code(), absl::StatusCode::kDataLoss);
     EXPECT_EQ(channel->OpenReceiver().status().code(), absl::StatusCode::kDataLoss);
   }
@@ -55,9 +55,9 @@ TEST(ShmMpmcDamage, OpenRefusesADamagedHeader) {
 
 TEST(ShmMpmcDamage, AMappingSmallerThanTheHeaderIsNoRing) {
   const Ring ring(kDepth);
-  EXPECT_TRUE(IsValidRing<std::atomic>(ring.memory().get(), ring.bytes()));
-  EXPECT_FALSE(IsValidRing<std::atomic>(ring.memory().get(), sizeof(Header) - 1));
-  EXPECT_FALSE(IsValidRing<std::atomic>(ring.memory().get(), ring.bytes() - 1));
+  EXPECT_TRUE(ReadConstants(ring.memory().get(), ring.bytes()).has_value());
+  EXPECT_FALSE(ReadConstants(ring.memory().get(), sizeof(Header) - 1).has_value());
+  EXPECT_FALSE(ReadConstants(ring.memory().get(), ring.bytes() - 1).has_value());
 }
 
 enum class Says : uint8_t { kDamaged, kWorks };
@@ -177,8 +177,8 @@ TEST(ShmMpmcDamage, RandomWordsLeadNeitherOutsideNorAstray) {
   for (int trial = 0; trial < kTrials; ++trial) {
     memset(at, 0, ring_bytes);
     FormatRing<std::atomic>(at, 3, 1000, trial);
-    auto sender = BasicSender<std::atomic>::Open(memory, Wait::kBlock);
-    auto receiver = BasicReceiver<std::atomic>::Open(memory, Wait::kBlock);
+    auto sender = BasicSender<std::atomic>::Open(memory, RingConstantsOf(3, 1000), Wait::kBlock);
+    auto receiver = BasicReceiver<std::atomic>::Open(memory, RingConstantsOf(3, 1000), Wait::kBlock);
     ASSERT_TRUE(sender.ok() && receiver.ok());
     auto* words = reinterpret_cast<uint64_t*>(at);
     const uint64_t scribbles = random() % 8 + 1;

@@ -53,15 +53,15 @@ template <template <typename> class Atomic>
 class RingView {
  public:
   RingView() = default;
-  // `memory` holds a ring that IsValidRing has seen, and keeps it mapped.
-  RingView(std::shared_ptr<void> memory, Wait wait)
+  // `memory` keeps a ring mapped, of which ReadConstants returned `constants`.
+  RingView(std::shared_ptr<void> memory, const RingConstants& constants, Wait wait)
       : memory_(std::move(memory)),
         slots_(static_cast<std::byte*>(memory_.get()) + kSlotsOffset),
-        depth_(header().depth_messages),
+        depth_(constants.depth_messages),
         depth_is_power_of_two_((depth_ & (depth_ - 1)) == 0),
-        max_message_bytes_(header().max_message_bytes),
-        payload_offset_(PayloadOffset(max_message_bytes_)),
-        slot_bytes_(SlotBytes(max_message_bytes_)),
+        max_message_bytes_(constants.max_message_bytes),
+        payload_offset_(constants.payload_offset),
+        slot_bytes_(constants.slot_bytes),
         wait_(wait) {}
 
   [[nodiscard]] RingHeader<Atomic>& header() const { return *static_cast<RingHeader<Atomic>*>(memory_.get()); }

@@ -34,6 +34,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <optional>
 
 #include "ipc/os/cpu.h"
 #include "ipc/os/peer.h"
@@ -75,6 +76,20 @@ constexpr uint32_t Owner(uint32_t index, uint32_t generation) {
 constexpr uint32_t IndexOf(uint32_t owner) { return owner & (kMaxEnds - 1); }
 constexpr uint32_t GenerationOf(uint32_t owner) { return Generation(owner >> kEndIndexBits); }
 
+// What no end changes after Create.
+struct RingConstants {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t depth_messages;
+  uint32_t max_message_bytes;
+  uint32_t payload_offset;  // in the slot
+  uint64_t slot_bytes;
+  uint64_t total_bytes;
+
+  friend bool operator==(const RingConstants&, const RingConstants&) = default;
+};
+static_assert(sizeof(RingConstants) == 40);
+
 // One end, in the table of its side.
 template <template <typename> class Atomic>
 struct EndEntry {
@@ -94,13 +109,7 @@ struct alignas(os::kCacheLineBytes) RingSide {
 // Padded on purpose: what different ends write lies on lines of its own.
 template <template <typename> class Atomic>
 struct RingHeader {  // NOLINT(clang-analyzer-optin.performance.Padding)
-  uint64_t magic;
-  uint32_t version;
-  uint32_t depth_messages;
-  uint32_t max_message_bytes;
-  uint32_t payload_offset;  // in the slot
-  uint64_t slot_bytes;
-  uint64_t total_bytes;
+  RingConstants constants;
   alignas(os::kCacheLineBytes) Atomic<uint64_t> tail;  // full 64 bits, so it never repeats
   alignas(os::kCacheLineBytes) Atomic<uint64_t> head;  // likewise
   Atomic<uint64_t> returns_announced;
@@ -131,38 +140,33 @@ constexpr uint64_t RingBytes(uint32_t depth_messages, uint32_t max_message_bytes
   return kSlotsOffset + depth_messages * SlotBytes(max_message_bytes);
 }
 
-// True when `memory`, of `mapped_bytes`, begins with the header of a ring that fits, so that no index derived from it
-// leaves the mapping.
-template <template <typename> class Atomic>
-bool IsValidRing(const void* memory, uint64_t mapped_bytes) {
-  if (mapped_bytes < sizeof(RingHeader<Atomic>)) return false;
-  const auto& header = *static_cast<const RingHeader<Atomic>*>(memory);
-  return header.magic == kRingMagic && header.version == kRingVersion && header.depth_messages > 0 &&
-         header.depth_messages <= kMaxDepthMessages && header.max_message_bytes <= kMaxMessageBytes &&
-         header.payload_offset == PayloadOffset(header.max_message_bytes) &&
-         header.slot_bytes == SlotBytes(header.max_message_bytes) &&
-         header.total_bytes == RingBytes(header.depth_messages, header.max_message_bytes) &&
-         header.total_bytes <= mapped_bytes;
+// The one ring with this depth and message size. Needs max_message_bytes <= kMaxMessageBytes.
+constexpr RingConstants RingConstantsOf(uint32_t depth_messages, uint32_t max_message_bytes) {
+  return {.magic = kRingMagic,
+          .version = kRingVersion,
+          .depth_messages = depth_messages,
+          .max_message_bytes = max_message_bytes,
+          .payload_offset = PayloadOffset(max_message_bytes),
+          .slot_bytes = SlotBytes(max_message_bytes),
+          .total_bytes = RingBytes(depth_messages, max_message_bytes)};
 }
+
+// The constants of the ring in `mapped_bytes` of shared memory, copied once: no index derived from them leaves the
+// mapping, whatever others do to the memory meanwhile or later. nullopt when there is no valid ring.
+std::optional<RingConstants> ReadConstants(const void* memory, uint64_t mapped_bytes);
 
 // Makes `memory`, RingBytes zeroed bytes of it on a cache line, an empty ring whose first message has the position
 // `first` (0, but for tests of the wrap).
 template <template <typename> class Atomic>
 void FormatRing(void* memory, uint32_t depth_messages, uint32_t max_message_bytes, uint64_t first) {
   auto& header = *new (memory) RingHeader<Atomic>{};
-  header.magic = kRingMagic;
-  header.version = kRingVersion;
-  header.depth_messages = depth_messages;
-  header.max_message_bytes = max_message_bytes;
-  header.payload_offset = PayloadOffset(max_message_bytes);
-  header.slot_bytes = SlotBytes(max_message_bytes);
-  header.total_bytes = RingBytes(depth_messages, max_message_bytes);
+  header.constants = RingConstantsOf(depth_messages, max_message_bytes);
   // Relaxed: nobody else knows the ring yet; who is told of it (by fork, ...) sees all of this.
   header.tail.store(first, std::memory_order_relaxed);
   header.head.store(first, std::memory_order_relaxed);
   std::byte* slots = static_cast<std::byte*>(memory) + kSlotsOffset;
   for (uint64_t position = first; position < first + depth_messages; ++position) {
-    new (slots + position % depth_messages * header.slot_bytes)
+    new (slots + position % depth_messages * header.constants.slot_bytes)
         Atomic<uint64_t>(SlotWord(position, SlotState::kFree, 0));
   }
 }

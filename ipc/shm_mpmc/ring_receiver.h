@@ -14,9 +14,9 @@ namespace ipcmark::shm_mpmc {
 template <template <typename> class Atomic>
 class BasicReceiver : private BasicEnd<Atomic> {
  public:
-  // `memory` holds a ring that IsValidRing has seen, and keeps it mapped. kResourceExhausted: the table is full.
-  static absl::StatusOr<BasicReceiver> Open(std::shared_ptr<void> memory, Wait wait) {
-    BasicReceiver receiver(RingView<Atomic>(std::move(memory), wait));
+  // `memory` keeps a ring mapped, of which ReadConstants returned `constants`. kResourceExhausted: the table is full.
+  static absl::StatusOr<BasicReceiver> Open(std::shared_ptr<void> memory, const RingConstants& constants, Wait wait) {
+    BasicReceiver receiver(RingView<Atomic>(std::move(memory), constants, wait));
     absl::Status entered = receiver.Enter();
     if (!entered.ok()) return entered;
     return receiver;

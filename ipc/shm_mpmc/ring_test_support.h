@@ -40,12 +40,14 @@ class TestRing {
   [[nodiscard]] RingHeader<Atomic>& header() const { return *static_cast<RingHeader<Atomic>*>(mapping_->address()); }
   [[nodiscard]] Atomic<uint64_t>& WordOf(uint64_t slot) const {
     return *reinterpret_cast<Atomic<uint64_t>*>(static_cast<std::byte*>(mapping_->address()) + kSlotsOffset +
-                                                slot * header().slot_bytes);
+                                                slot * header().constants.slot_bytes);
   }
-  [[nodiscard]] Sender OpenSender() const { return *Sender::Open(memory(), wait_); }
-  [[nodiscard]] Receiver OpenReceiver() const { return *Receiver::Open(memory(), wait_); }
+  [[nodiscard]] Sender OpenSender() const { return *Sender::Open(memory(), Constants(), wait_); }
+  [[nodiscard]] Receiver OpenReceiver() const { return *Receiver::Open(memory(), Constants(), wait_); }
 
  private:
+  [[nodiscard]] RingConstants Constants() const { return *ReadConstants(mapping_->address(), bytes()); }
+
   uint32_t depth_;
   Wait wait_;
   std::shared_ptr<os::Mapping> mapping_;

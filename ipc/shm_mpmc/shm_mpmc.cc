@@ -1,5 +1,7 @@
 #include "ipc/shm_mpmc/shm_mpmc.h"
 
+#include <optional>
+
 #include "absl/strings/str_format.h"
 
 namespace ipcmark::shm_mpmc {
@@ -26,26 +28,27 @@ absl::StatusOr<Channel> Channel::Create(const Geometry& geometry) {
   return Channel(geometry, *std::move(segment), *std::move(attachment));
 }
 
-absl::StatusOr<std::shared_ptr<void>> Channel::Memory() const {
+absl::StatusOr<Channel::Ring> Channel::Open() const {
   if (attachment_ == nullptr) return absl::FailedPreconditionError("shm_mpmc: open ends before ReleaseEnds");
-  if (!IsValidRing<std::atomic>(attachment_->address(), attachment_->bytes())) {
+  const std::optional<RingConstants> constants = ReadConstants(attachment_->address(), attachment_->bytes());
+  if (!constants.has_value()) {
     return absl::DataLossError(absl::StrFormat(
         "shm segment %d holds no valid ring (magic, version or sizes are off); create a new one", segment_.id()));
   }
   // Shares the attachment's count: the segment stays attached while an end lives.
-  return std::shared_ptr<void>(attachment_, attachment_->address());
+  return Ring{std::shared_ptr<void>(attachment_, attachment_->address()), *constants};
 }
 
 absl::StatusOr<Sender> Channel::OpenSender() {
-  absl::StatusOr<std::shared_ptr<void>> memory = Memory();
-  if (!memory.ok()) return memory.status();
-  return Sender::Open(*std::move(memory), geometry_.wait);
+  absl::StatusOr<Ring> ring = Open();
+  if (!ring.ok()) return ring.status();
+  return Sender::Open(std::move(ring->memory), ring->constants, geometry_.wait);
 }
 
 absl::StatusOr<Receiver> Channel::OpenReceiver() {
-  absl::StatusOr<std::shared_ptr<void>> memory = Memory();
-  if (!memory.ok()) return memory.status();
-  return Receiver::Open(*std::move(memory), geometry_.wait);
+  absl::StatusOr<Ring> ring = Open();
+  if (!ring.ok()) return ring.status();
+  return Receiver::Open(std::move(ring->memory), ring->constants, geometry_.wait);
 }
 
 }  // namespace ipcmark::shm_mpmc

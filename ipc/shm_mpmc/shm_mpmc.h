@@ -68,7 +68,11 @@ class Channel {
         segment_(std::move(segment)),
         attachment_(std::make_shared<const sysv_shm::Attachment>(std::move(attachment))) {}
   // The ring's memory, after a look at its header.
-  [[nodiscard]] absl::StatusOr<std::shared_ptr<void>> Memory() const;
+  struct Ring {
+    std::shared_ptr<void> memory;
+    RingConstants constants;
+  };
+  [[nodiscard]] absl::StatusOr<Ring> Open() const;
 
   Geometry geometry_;
   sysv_shm::Segment segment_;
