@@ -57,7 +57,7 @@ constexpr uint64_t FanNumber(uint32_t sender, uint64_t n) { return uint64_t{send
 // The number of the message that begins with `first_word`, undoing WritePayload: an odd factor has an inverse modulo
 // 2^64.
 constexpr uint64_t NumberOf(uint64_t first_word) { return first_word * 0xf1de83e19937733d; }
-static_assert(NumberOf(0x9e3779b97f4a7c15) == 1);
+static_assert(NumberOf(kPayloadFactor) == 1);
 
 inline void AwaitAcknowledgements(const std::atomic<uint32_t>& acknowledged, uint32_t due, Wait wait) noexcept {
   for (;;) {

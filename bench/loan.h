@@ -16,7 +16,7 @@ namespace ipcmark::bench {
 
 // Stamps message `n` into the loaned room.
 inline void WriteStamps(std::span<std::byte> room, uint64_t n) noexcept {
-  const uint64_t stamp = n * 0x9e3779b97f4a7c15;
+  const uint64_t stamp = n * kPayloadFactor;
   memcpy(room.data(), &stamp, sizeof(stamp));
   memcpy(room.data() + room.size() - sizeof(stamp), &stamp, sizeof(stamp));
 }
@@ -25,7 +25,7 @@ inline void WriteStamps(std::span<std::byte> room, uint64_t n) noexcept {
   uint64_t last = 0;
   memcpy(&first, message.data(), sizeof(first));
   memcpy(&last, message.data() + message.size() - sizeof(last), sizeof(last));
-  return first == n * 0x9e3779b97f4a7c15 && last == first;
+  return first == n * kPayloadFactor && last == first;
 }
 
 struct NoBound {

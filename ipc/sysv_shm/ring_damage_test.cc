@@ -23,14 +23,22 @@ constexpr uint32_t kDepth = 4;
 constexpr uint32_t kMaxBytes = 1000;
 
 TEST(RingLayout, IsAsDrawn) {
-  EXPECT_EQ(PayloadOffset(256), 8U) << "small messages are packed";
-  EXPECT_EQ(PayloadOffset(257), 64U) << "large ones are aligned";
+  EXPECT_EQ(PayloadsOffset(3, 256), 256U + 8) << "small messages are packed";
+  EXPECT_EQ(PayloadsOffset(3, 257), 256U + 3 * 64) << "larger ones have lines of their own";
+  EXPECT_EQ(PayloadsOffset(3, 4095), 256U + 3 * 64);
+  EXPECT_EQ(PayloadsOffset(3, 4096), 4096U) << "large ones have pages of their own";
+  EXPECT_EQ(PayloadsOffset(64, 4096), 8192U);
+  EXPECT_EQ(PayloadBytes(64), 72U);
+  EXPECT_EQ(PayloadBytes(257), 320U);
+  EXPECT_EQ(PayloadBytes(4097), 8192U + 4096);
   EXPECT_EQ(SlotBytes(0), 8U);
   EXPECT_EQ(SlotBytes(1), 16U);
   EXPECT_EQ(SlotBytes(64), 72U);
   EXPECT_EQ(SlotBytes(256), 264U);
-  EXPECT_EQ(SlotBytes(257), 384U);
+  EXPECT_EQ(SlotBytes(257), 64U);
   EXPECT_EQ(RingBytes(3, 64), 256U + 3 * 72);
+  EXPECT_EQ(RingBytes(3, 257), 256U + 3 * 64 + 3 * 320);
+  EXPECT_EQ(RingBytes(3, 4096), 4096U + 3 * 8192);
 }
 
 TEST(RingLayout, CommitWordsNameTheirMessageAcrossTheWrapAround) {
@@ -59,11 +67,12 @@ constexpr Damage kDamages[] = {
     {"huge messages", [](RingConstants& h) { h.max_message_bytes = UINT32_MAX; }},
     {"smaller slots", [](RingConstants& h) { h.slot_bytes -= 64; }},
     {"huge slots", [](RingConstants& h) { h.slot_bytes = UINT64_MAX; }},
-    {"payload before the slot's commit word", [](RingConstants& h) { h.payload_offset = 0; }},
-    {"payload beyond the slot", [](RingConstants& h) { h.payload_offset = UINT32_MAX; }},
+    {"payloads in the header", [](RingConstants& h) { h.payloads_offset = 0; }},
+    {"payloads beyond the segment", [](RingConstants& h) { h.payloads_offset = UINT64_MAX; }},
+    {"payloads that overlap", [](RingConstants& h) { h.payload_bytes = 8; }},
+    {"huge payloads", [](RingConstants& h) { h.payload_bytes = UINT64_MAX; }},
     {"fewer bytes", [](RingConstants& h) { h.total_bytes = kSlotsOffset; }},
     {"an unknown handshake", [](RingConstants& h) { h.fences = 2; }},
-    {"something in the unused word", [](RingConstants& h) { h.unused = 1; }},
     {"more bytes", [](RingConstants& h) { ++h.total_bytes; }},
     {"more slots than the mapping has, consistently",
      [](RingConstants& h) {
@@ -146,7 +155,8 @@ TEST_F(RingDamageTest, RefusesSizesWhoseProductOverflows) {
   RingConstants& constants = header().constants;
   constants.depth_messages = 4'294'967'233;
   constants.max_message_bytes = UINT32_MAX;
-  constants.payload_offset = PayloadOffset(UINT32_MAX);
+  constants.payloads_offset = PayloadsOffset(constants.depth_messages, UINT32_MAX);
+  constants.payload_bytes = PayloadBytes(UINT32_MAX);
   constants.slot_bytes = SlotBytes(UINT32_MAX);
   constants.total_bytes = RingBytes(constants.depth_messages, UINT32_MAX);
   EXPECT_FALSE(IsValidRing(constants, uint64_t{1} << 40));

@@ -4,9 +4,18 @@
 // What the ring looks like in the segment. Drawn once, here:
 //
 //   offset 0                 RingHeader   (read-mostly line, sender's line, receiver's line, head line)
-//   offset kSlotsOffset      depth_messages slots of slot_bytes each
+//   offset kSlotsOffset      depth_messages commit words (8 bytes), slot_bytes apart
+//   offset payloads_offset   depth_messages payloads (max_message_bytes), payload_bytes apart
 //
-//   slot:  commit word (8 bytes) | pad up to payload_offset | payload (max_message_bytes) | pad to slot_bytes
+//   up to 256 bytes   commit word and payload side by side: word 0 | payload 0 | word 1 | payload 1 | ...
+//   below 4 KiB       every commit word on a cache line of its own; every payload begins with one
+//   4 KiB and more    every commit word on a cache line of its own; every payload begins with a page
+//
+// Small ones are packed, so that a 64-byte message touches two lines and not more. Large payloads begin where pages
+// do: a payload a little ahead of the caller's buffer, modulo 4 KiB, makes the processor take each load of the copy for
+// one of bytes just stored. And an empty page lies between two of them, else the prefetcher of a receiver that comes to
+// the end of one takes the beginning of the next from the sender that is writing it. Each is worth 5 to 10 % at 4 and
+// 16 KiB.
 //
 // Message n (0, 1, 2, ...) lies in slot n mod depth. Its commit word holds n + 1 in the upper half and its length in
 // the lower one, so a slot says by itself whether it holds the message that the receiver is due: an empty ring costs
@@ -29,12 +38,14 @@
 namespace ipcmark::sysv_shm {
 
 inline constexpr uint64_t kRingMagic = 0x676e69722d637069;  // "ipc-ring" in memory order
-inline constexpr uint32_t kRingVersion = 3;
+inline constexpr uint32_t kRingVersion = 4;
 // Keeps every product of sizes below 2^64, whatever a damaged header says.
 inline constexpr uint32_t kMaxMessageBytes = uint32_t{1} << 30;
-// Slots whose messages are larger than this start on a cache line of their own, so that copies are aligned; smaller
-// ones are packed, so that a 64-byte message touches two lines and not more.
+// The largest message that is packed.
 inline constexpr uint32_t kPackedMessageBytes = 256;
+// The smallest whose payload begins with a page, and what lies between two such payloads.
+inline constexpr uint32_t kPagedMessageBytes = 4096;
+inline constexpr uint64_t kGapBytes = 4096;
 
 // Of a message that is waited for, so many bytes behind the commit word are fetched along with it.
 inline constexpr uint32_t kPrefetchedBytes = 63;
@@ -54,15 +65,15 @@ struct RingConstants {
   uint32_t version;
   uint32_t depth_messages;
   uint32_t max_message_bytes;
-  uint32_t payload_offset;  // in the slot
-  uint64_t slot_bytes;
+  uint32_t fences;           // a Fences of ring_wait.h: how all ends shake hands before they sleep
+  uint64_t slot_bytes;       // from one commit word to the next
+  uint64_t payloads_offset;  // in the segment
+  uint64_t payload_bytes;    // from one payload to the next
   uint64_t total_bytes;
-  uint32_t fences;  // a Fences of ring_wait.h: how all ends shake hands before they sleep
-  uint32_t unused;
 
   friend bool operator==(const RingConstants&, const RingConstants&) = default;
 };
-static_assert(sizeof(RingConstants) == 48);
+static_assert(sizeof(RingConstants) == 56);
 
 // Templates over the atomic, so that tests run the same algorithm on one that yields or dies before an access.
 //
@@ -99,16 +110,29 @@ static_assert(HasTheLayout<std::atomic>() && std::atomic<uint64_t>::is_always_lo
 
 constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
-constexpr uint32_t PayloadOffset(uint32_t max_message_bytes) {
-  return max_message_bytes > kPackedMessageBytes ? os::kCacheLineBytes : sizeof(uint64_t);
-}
+constexpr bool IsPacked(uint32_t max_message_bytes) { return max_message_bytes <= kPackedMessageBytes; }
 constexpr uint64_t SlotBytes(uint32_t max_message_bytes) {
-  return RoundUp(uint64_t{PayloadOffset(max_message_bytes)} + max_message_bytes,
-                 max_message_bytes > kPackedMessageBytes ? os::kCacheLineBytes : sizeof(uint64_t));
+  return IsPacked(max_message_bytes) ? RoundUp(sizeof(uint64_t) + max_message_bytes, sizeof(uint64_t))
+                                     : os::kCacheLineBytes;
 }
-// Cannot overflow up to kMaxMessageBytes: both factors are below 2^32.
+constexpr uint64_t PayloadAlignment(uint32_t max_message_bytes) {
+  return max_message_bytes < kPagedMessageBytes ? os::kCacheLineBytes : kPagedMessageBytes;
+}
+constexpr uint64_t PayloadBytes(uint32_t max_message_bytes) {
+  if (IsPacked(max_message_bytes)) return SlotBytes(max_message_bytes);
+  return RoundUp(max_message_bytes, PayloadAlignment(max_message_bytes)) +
+         (max_message_bytes < kPagedMessageBytes ? 0 : kGapBytes);
+}
+// Cannot overflow, here and below: all factors are below 2^32.
+constexpr uint64_t PayloadsOffset(uint32_t depth_messages, uint32_t max_message_bytes) {
+  return IsPacked(max_message_bytes) ? kSlotsOffset + sizeof(uint64_t)
+                                     : RoundUp(kSlotsOffset + depth_messages * SlotBytes(max_message_bytes),
+                                               PayloadAlignment(max_message_bytes));
+}
 constexpr uint64_t RingBytes(uint32_t depth_messages, uint32_t max_message_bytes) {
-  return kSlotsOffset + depth_messages * SlotBytes(max_message_bytes);
+  return IsPacked(max_message_bytes)
+             ? kSlotsOffset + depth_messages * SlotBytes(max_message_bytes)
+             : PayloadsOffset(depth_messages, max_message_bytes) + depth_messages * PayloadBytes(max_message_bytes);
 }
 
 constexpr uint64_t CommitWord(uint64_t message, uint32_t bytes) { return (message + 1) << 32 | bytes; }
@@ -123,11 +147,11 @@ constexpr RingConstants RingConstantsOf(uint32_t depth_messages, uint32_t max_me
           .version = kRingVersion,
           .depth_messages = depth_messages,
           .max_message_bytes = max_message_bytes,
-          .payload_offset = PayloadOffset(max_message_bytes),
-          .slot_bytes = SlotBytes(max_message_bytes),
-          .total_bytes = RingBytes(depth_messages, max_message_bytes),
           .fences = static_cast<uint32_t>(fences),
-          .unused = 0};
+          .slot_bytes = SlotBytes(max_message_bytes),
+          .payloads_offset = PayloadsOffset(depth_messages, max_message_bytes),
+          .payload_bytes = PayloadBytes(max_message_bytes),
+          .total_bytes = RingBytes(depth_messages, max_message_bytes)};
 }
 
 // True when these describe a ring that fits in `mapped_bytes`, so that no index derived from them leaves the mapping.

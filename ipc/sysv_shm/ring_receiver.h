@@ -103,7 +103,7 @@ IoResult BasicReceiver<Atomic>::AwaitMessage(Deadline deadline, uint64_t* commit
   RingHeader<Atomic>& header = view_.header();
   const Atomic<uint64_t>& due = view_.CommitOf(slot_);
   const std::byte* const near_end = view_.PayloadOf(slot_) + std::min(view_.max_message_bytes(), kPrefetchedBytes);
-  const bool small = view_.max_message_bytes() <= kPackedMessageBytes;
+  const bool small = IsPacked(view_.max_message_bytes());
   const auto ready = [&]() noexcept {
     // Sequentially consistent for the handshake with Publish; it also acquires, as in View.
     *commit = due.load(std::memory_order_seq_cst);

@@ -22,7 +22,8 @@ class RingView {
       : attachment_(std::move(attachment)),
         slots_(static_cast<std::byte*>(attachment_->address()) + kSlotsOffset),
         slot_bytes_(constants.slot_bytes),
-        payload_offset_(constants.payload_offset),
+        payloads_(static_cast<std::byte*>(attachment_->address()) + constants.payloads_offset),
+        payload_bytes_(constants.payload_bytes),
         depth_(constants.depth_messages),
         max_message_bytes_(constants.max_message_bytes),
         wait_(wait),
@@ -33,7 +34,7 @@ class RingView {
   [[nodiscard]] Atomic<uint64_t>& CommitOf(uint64_t slot) const {
     return *reinterpret_cast<Atomic<uint64_t>*>(slots_ + slot * slot_bytes_);
   }
-  [[nodiscard]] std::byte* PayloadOf(uint64_t slot) const { return slots_ + slot * slot_bytes_ + payload_offset_; }
+  [[nodiscard]] std::byte* PayloadOf(uint64_t slot) const { return payloads_ + slot * payload_bytes_; }
   [[nodiscard]] bool attached() const { return attachment_ != nullptr; }
   [[nodiscard]] uint32_t depth() const { return depth_; }
   [[nodiscard]] uint32_t max_message_bytes() const { return max_message_bytes_; }
@@ -46,7 +47,8 @@ class RingView {
   std::shared_ptr<const Attachment> attachment_;
   std::byte* slots_ = nullptr;
   uint64_t slot_bytes_ = 0;
-  uint32_t payload_offset_ = 0;
+  std::byte* payloads_ = nullptr;
+  uint64_t payload_bytes_ = 0;
   uint32_t depth_ = 0;
   uint32_t max_message_bytes_ = 0;
   Wait wait_ = Wait::kBlock;
