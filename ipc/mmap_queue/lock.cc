@@ -12,6 +12,7 @@
 #include <cstddef>
 
 #include "ipc/os/clock.h"
+#include "ipc/os/cpu.h"
 
 #if defined(__GLIBC__) && defined(__PTHREAD_MUTEX_HAVE_PREV) && !defined(__SANITIZE_THREAD__)
 #define IPCMARK_RELEASES_ITSELF 1
@@ -92,6 +93,18 @@ int Hold::Try(pthread_mutex_t* lock) noexcept {
 #endif
   if (!IsOfOurKind(lock)) return EBADMSG;
   return Classified(pthread_mutex_trylock(lock));
+}
+
+int Hold::Poll(pthread_mutex_t* lock, int rounds) noexcept {
+  for (int round = 0; round < rounds; ++round) {
+    // Only a look: a try would take the word's line away from its holder.
+    if (Once(lock->__data.__lock) == 0) {
+      const int err = Try(lock);
+      if (err != EBUSY) return err;
+    }
+    os::SpinHint();
+  }
+  return EBUSY;
 }
 
 int Hold::TryUntil(pthread_mutex_t* lock, int64_t until_nanos) noexcept {

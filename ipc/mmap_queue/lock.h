@@ -32,6 +32,8 @@ class Hold {
   // 0: held. EOWNERDEAD: held, and its last owner died: repair what it guards, then MadeConsistent. EBUSY: another
   // holds it. EDEADLK: this thread does. EBADMSG: it is damaged.
   int Try(pthread_mutex_t* lock) noexcept;
+  // The same, but looks for a while whether it becomes free, without a system call.
+  int Poll(pthread_mutex_t* lock, int rounds) noexcept;
   // The same, but waits until `until_nanos` (CLOCK_MONOTONIC) and then says ETIMEDOUT.
   int TryUntil(pthread_mutex_t* lock, int64_t until_nanos) noexcept;
   // After EOWNERDEAD. EBADMSG: it is damaged, and stays held.
