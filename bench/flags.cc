@@ -148,7 +148,7 @@ std::string HelpText() {
 
 usage: ./bazelw run //bench -- [flags]
 
-  --suite=NAME        smoke (about 10 s), quick (1 min, the default) or full (10 min)
+  --suite=NAME        smoke (about 10 s), quick (3 min, the default) or full (half an hour)
   --primitives=A,B    only these; known: )",
       absl::StrJoin(primitives, ", "), R"(
   --bytes=N,M         only these message sizes
