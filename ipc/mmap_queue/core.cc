@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 
+#include "ipc/copy.h"
 #include "ipc/mmap_queue/lock.h"
 
 namespace ipcmark::mmap_queue {
@@ -77,7 +78,7 @@ uint32_t Core::Prepare(std::span<const std::byte> message, uint32_t priority, bo
     return kNoSlot;
   }
   Slot& slot = slots_[index];
-  if (!message.empty()) memcpy(payloads_ + index * payload_bytes_, message.data(), message.size());
+  CopyFresh(payloads_ + index * payload_bytes_, message.data(), message.size());
   slot.bytes = static_cast<uint32_t>(message.size());
   slot.priority = priority;
   slot.sequence = header_->next_sequence;

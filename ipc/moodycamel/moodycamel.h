@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "ipc/channel.h"
+#include "ipc/copy.h"
 #include "ipc/moodycamel/shared_library.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
@@ -23,7 +24,7 @@ namespace ipcmark::moodycamel {
 template <uint32_t kBytes>
 struct Element {
   explicit Element(std::span<const std::byte> message) noexcept : bytes(static_cast<uint32_t>(message.size())) {
-    if (!message.empty()) memcpy(payload, message.data(), message.size());
+    CopyFresh(payload, message.data(), message.size());
   }
 
   uint32_t bytes;

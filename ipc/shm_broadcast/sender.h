@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "ipc/copy.h"
 #include "ipc/shm_broadcast/ring_view.h"
 #include "ipc/sysv_shm/ring_wait.h"
 
@@ -29,7 +30,7 @@ class BasicSender {
     if (view_.overwrites()) return Overwrite(message);
     const LoanResult loan = Loan(deadline);
     if (!loan.result.ok()) return loan.result;
-    if (!message.empty()) memcpy(loan.room.data(), message.data(), message.size());
+    CopyFresh(loan.room.data(), message.data(), message.size());
     return Publish(message.size());
   }
 

@@ -32,6 +32,7 @@ class BasicSender : private BasicEnd<Atomic> {
     if (message.size() > ring_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
     const LoanResult loan = Loan(deadline);
     if (!loan.result.ok()) return loan.result;
+    // Not CopyFresh: receivers poll this very line, and take it away between its stores more often the more they are.
     if (!message.empty()) memcpy(loan.room.data(), message.data(), message.size());
     return Publish(message.size());
   }

@@ -5,11 +5,11 @@
 // committed message. What it promises: sysv_shm.h.
 
 #include <cerrno>
-#include <cstring>
 #include <span>
 #include <utility>
 
 #include "ipc/channel.h"
+#include "ipc/copy.h"
 #include "ipc/os/peer.h"
 #include "ipc/sysv_shm/ring_view.h"
 #include "ipc/sysv_shm/ring_wait.h"
@@ -29,7 +29,7 @@ class BasicSender {
     if (message.size() > view_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
     const LoanResult loan = Loan(deadline);
     if (!loan.result.ok()) return loan.result;
-    if (!message.empty()) memcpy(loan.room.data(), message.data(), message.size());
+    CopyFresh(loan.room.data(), message.data(), message.size());
     return Publish(message.size());
   }
 
