@@ -76,6 +76,8 @@ struct Capabilities {
   WaitSet waits;  // the strategies that a geometry may ask for
   // Every receiver gets every message that was sent since it opened, instead of each message going to one of them.
   bool broadcasts = false;
+  // A blocked call ends with kInterrupted when a signal handler (without SA_RESTART) has run.
+  bool shows_signals = true;
 };
 
 // What a broadcast does about a receiver that is a whole depth behind.

@@ -7,6 +7,8 @@ PRIMITIVES = [
     "mmap_queue",
     "pipe",
     "moodycamel",
+    "kernel_mq",
+    "boost_mq",
 ]
 
 def primitive_label(primitive):

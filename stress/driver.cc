@@ -253,7 +253,9 @@ bool Driver::Kill(Position victim, uint32_t pauses) {
   board_.log(victim.side, index).state.store(EndState::kKilled, std::memory_order_relaxed);
   --alive_[side];
   ++kills_[side];
-  side_extinct_ = last && !plan_.capabilities.survives_sigkill;
+  // Where nothing is promised about the others (a lock may have died with the victim), it is the end for all of them.
+  const bool others_go_on = plan_.capabilities.survives_sigkill || (!last && plan_.capabilities.reports_peer_death);
+  side_extinct_ = !others_go_on;
   return true;
 }
 

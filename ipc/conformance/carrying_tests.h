@@ -141,6 +141,7 @@ TYPED_TEST_P(Conformance, RefusesWhatIsTooBigAndKeepsTheMessage) {
 
 TYPED_TEST_P(Conformance, ShowsASignalToABlockedCaller) {
   if (!TypeParam::kCapabilities.waits.Has(Wait::kBlock)) GTEST_SKIP() << "it never sleeps in the kernel";
+  if (!TypeParam::kCapabilities.shows_signals) GTEST_SKIP() << "it does not promise to show EINTR";
   Geometry geometry = {.depth_messages = 1, .max_message_bytes = 64, .wait = Wait::kBlock};
   auto object = TypeParam::Create(geometry);
   ASSERT_TRUE(object.ok()) << object.status();
