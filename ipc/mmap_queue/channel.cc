@@ -29,6 +29,15 @@ class MonotonicLimit {
   static os::FutexWait Wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline until) noexcept {
     return os::WaitOnFutex(word, expected, until);
   }
+  [[nodiscard]] int WaitLiterally(pthread_cond_t* condition, pthread_mutex_t* lock) const noexcept {
+    // The ends' calls are no cancellation points; pthread_cond_wait is one.
+    int state = 0;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    const timespec until = os::ToTimespec(deadline_.monotonic_nanos);
+    const int err = WaitUntilMonotonic(condition, lock, deadline_.never() ? nullptr : &until);
+    pthread_setcancelstate(state, nullptr);
+    return err;
+  }
   [[nodiscard]] bool spins() const noexcept { return wait_ == ipcmark::Wait::kSpinThenBlock; }
 
  private:
@@ -48,7 +57,7 @@ IoResult Receiver::Receive(std::span<std::byte> buffer, uint32_t* priority, Dead
   return view_.Receive(buffer, priority, limit);
 }
 
-absl::StatusOr<Channel> Channel::Create(const Geometry& geometry) {
+absl::StatusOr<Channel> Channel::Create(const Geometry& geometry, Policy policy) {
   absl::Status fits = CheckGeometry("mmap_queue", kCapabilities, geometry);
   if (!fits.ok()) return fits;
   const char* directory = QueueDirectory();
@@ -65,8 +74,9 @@ absl::StatusOr<Channel> Channel::Create(const Geometry& geometry) {
   }
   absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedFile(fd.get(), bytes);
   if (!mapping.ok()) return mapping.status();
-  const int lock_err = Core::Initialise(mapping->address(), geometry.depth_messages, geometry.max_message_bytes);
-  if (lock_err != 0) return os::SyscallError("pthread_mutex_init(robust, process-shared)", lock_err);
+  const int lock_err =
+      Core::Initialise(mapping->address(), geometry.depth_messages, geometry.max_message_bytes, policy);
+  if (lock_err != 0) return os::SyscallError("pthread_mutex_init(process-shared)", lock_err);
   return Channel(geometry, *std::move(mapping));
 }
 

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "ipc/copy.h"
+#include "ipc/mmap_queue/literal.h"
 #include "ipc/mmap_queue/lock.h"
 
 namespace ipcmark::mmap_queue {
@@ -17,6 +18,10 @@ std::byte* At(void* mapping, uint64_t offset) { return static_cast<std::byte*>(m
 template <typename T>
 T Once(const T& shared) {
   return *static_cast<const volatile T*>(&shared);
+}
+
+uint32_t LockKindOf(Policy policy) {
+  return static_cast<uint32_t>(policy == Policy::kPosix ? LiteralLockKind() : LockKind());
 }
 
 int HighestBit(uint64_t word) { return 63 - std::countl_zero(word); }
@@ -31,19 +36,28 @@ Core::Core(void* mapping, const Sizes& sizes)
       payloads_(At(mapping, PayloadsOffset(sizes.depth_messages))),
       depth_(sizes.depth_messages),
       max_message_bytes_(sizes.max_message_bytes),
-      payload_bytes_(sizes.payload_bytes) {}
+      payload_bytes_(sizes.payload_bytes),
+      policy_(sizes.policy) {}
 
 Core::Core(void* mapping) : Core(mapping, Check(mapping, UINT64_MAX).value_or(Sizes{})) {}
 
-int Core::Initialise(void* mapping, uint32_t depth, uint32_t max_message_bytes) {
+int Core::Initialise(void* mapping, uint32_t depth, uint32_t max_message_bytes, Policy policy) {
   auto* header = new (mapping) QueueHeader{};
   header->version = kQueueVersion;
   header->depth_messages = depth;
   header->max_message_bytes = max_message_bytes;
-  header->lock_kind = static_cast<uint32_t>(LockKind());
+  header->policy = policy;
+  header->lock_kind = LockKindOf(policy);
   header->payload_bytes = PayloadBytes(max_message_bytes);
   header->total_bytes = QueueBytes(depth, max_message_bytes);
-  const int err = InitialiseLock(&header->lock);
+  int err = 0;
+  if (policy == Policy::kRobust) {
+    err = InitialiseLock(&header->lock);
+  } else {
+    err = InitialiseLiterally(&header->lock);
+    if (err == 0) err = InitialiseLiterally(&header->not_empty.literal);
+    if (err == 0) err = InitialiseLiterally(&header->not_full.literal);
+  }
   if (err != 0) return err;
   header->magic = kQueueMagic;
   Core(mapping).Rebuild();
@@ -56,9 +70,11 @@ std::optional<Sizes> Core::Check(const void* mapping, uint64_t mapped_bytes) {
   const Sizes sizes = {.depth_messages = Once(header->depth_messages),
                        .max_message_bytes = Once(header->max_message_bytes),
                        .payload_bytes = Once(header->payload_bytes),
-                       .total_bytes = Once(header->total_bytes)};
+                       .total_bytes = Once(header->total_bytes),
+                       .policy = Once(header->policy)};
   const bool valid = header->magic == kQueueMagic && header->version == kQueueVersion &&
-                     header->lock_kind == static_cast<uint32_t>(LockKind()) && sizes.depth_messages > 0 &&
+                     (sizes.policy == Policy::kRobust || sizes.policy == Policy::kPosix) &&
+                     Once(header->lock_kind) == LockKindOf(sizes.policy) && sizes.depth_messages > 0 &&
                      sizes.depth_messages < kNoSlot && sizes.max_message_bytes <= kMaxMessageBytes &&
                      sizes.payload_bytes == PayloadBytes(sizes.max_message_bytes) &&
                      sizes.total_bytes == QueueBytes(sizes.depth_messages, sizes.max_message_bytes) &&

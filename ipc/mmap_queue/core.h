@@ -20,6 +20,7 @@ struct Sizes {
   uint32_t max_message_bytes;
   uint64_t payload_bytes;
   uint64_t total_bytes;
+  Policy policy;
 };
 
 class Core {
@@ -31,7 +32,7 @@ class Core {
 
   // Makes a queue out of zeroed memory of QueueBytes(depth, max_message_bytes) bytes, the lock included. Returns 0 or
   // the errno of the lock's initialisation.
-  static int Initialise(void* mapping, uint32_t depth, uint32_t max_message_bytes);
+  static int Initialise(void* mapping, uint32_t depth, uint32_t max_message_bytes, Policy policy = Policy::kRobust);
   // What the header says, when it describes a queue that fits in `mapped_bytes`.
   static std::optional<Sizes> Check(const void* mapping, uint64_t mapped_bytes);
   static bool IsValid(const void* mapping, uint64_t mapped_bytes) { return Check(mapping, mapped_bytes).has_value(); }
@@ -39,6 +40,7 @@ class Core {
   [[nodiscard]] QueueHeader& header() const { return *header_; }
   [[nodiscard]] uint32_t depth() const { return depth_; }
   [[nodiscard]] uint32_t max_message_bytes() const { return max_message_bytes_; }
+  [[nodiscard]] Policy policy() const { return policy_; }
   // How many messages there are; without the lock a hint.
   [[nodiscard]] uint32_t count() const noexcept { return header_->count.load(std::memory_order_relaxed); }
 
@@ -73,6 +75,7 @@ class Core {
   uint32_t depth_ = 0;
   uint32_t max_message_bytes_ = 0;
   uint64_t payload_bytes_ = 0;
+  Policy policy_ = Policy::kRobust;
 };
 
 }  // namespace ipcmark::mmap_queue

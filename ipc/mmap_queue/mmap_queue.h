@@ -9,8 +9,8 @@
 //
 // This is the primitive, a queue without a name for forked processes; queue.h is the named queue and mqueue.cc the C
 // interface of <mqueue.h>. Beneath all of them: queue_layout.h draws the memory, core.h has the data structure under
-// the lock, lock.h the lock, transfer.h sending, receiving and waiting, notice.h mq_notify, queue_file.h the file.
-// Source: mq_overview(7), pthread_mutexattr_setrobust(3), futex(2).
+// the lock, lock.h the lock (literal.h that of the policy `posix`), transfer.h sending, receiving and waiting, notice.h
+// mq_notify, queue_file.h the file. Source: mq_overview(7), pthread_mutexattr_setrobust(3), futex(2).
 
 #include <memory>
 
@@ -68,8 +68,9 @@ class Channel {
   };
 
   // Reserves the file's space, so that a full disk shows here (ENOSPC) and not as SIGBUS later. Errors: EACCES, ENOENT
-  // (the directory), EMFILE, ENOSPC, ENOMEM.
-  static absl::StatusOr<Channel> Create(const Geometry& geometry);
+  // (the directory), EMFILE, ENOSPC, ENOMEM. With Policy::kPosix it does not keep two of its promises: it does not
+  // survive SIGKILL and hides signals.
+  static absl::StatusOr<Channel> Create(const Geometry& geometry, Policy policy = Policy::kRobust);
 
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   [[nodiscard]] uint64_t DepthLimit(uint32_t) const { return geometry_.depth_messages; }

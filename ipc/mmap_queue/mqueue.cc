@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdlib>
+#include <optional>
 
 #include "ipc/mmap_queue/descriptors.h"
 #include "ipc/mmap_queue/notice.h"
@@ -42,9 +43,17 @@ int ErrnoOf(const IoResult& result) {
 }
 
 int Open(const char* name, int flags, mode_t mode, const mq_attr* wanted) {
-  const Attributes attributes =
-      wanted == nullptr ? Attributes{}
-                        : Attributes{.depth_messages = wanted->mq_maxmsg, .message_bytes = wanted->mq_msgsize};
+  Attributes attributes;
+  if (wanted != nullptr) {
+    attributes.depth_messages = wanted->mq_maxmsg;
+    attributes.message_bytes = wanted->mq_msgsize;
+  }
+  if ((flags & O_CREAT) != 0) {
+    const std::optional<Policy> policy = PolicyOfEnvironment();
+    // A typing error is not to become the other policy in silence.
+    if (!policy) return Fail(EINVAL);
+    attributes.policy = *policy;
+  }
   int fd = -1;
   MappedFile file;
   int err = OpenQueueFile(name, flags, mode, &attributes, &fd, &file);

@@ -43,6 +43,9 @@ class PosixLimit {
   os::FutexWait Wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline /*until*/) const {
     return os::WaitOnFutexAsPosix(word, expected, until_);
   }
+  int WaitLiterally(pthread_cond_t* condition, pthread_mutex_t* lock) const {
+    return until_ == nullptr ? pthread_cond_wait(condition, lock) : pthread_cond_timedwait(condition, lock, until_);
+  }
   static constexpr bool spins() { return false; }
 
  private:

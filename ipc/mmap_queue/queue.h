@@ -29,6 +29,8 @@ namespace ipcmark::mmap_queue {
 // one on the same queue is kError with EDEADLK.
 class Queue {
  public:
+  // The policy of a new queue is attributes.policy.
+  //
   // `flags`: O_RDONLY, O_WRONLY or O_RDWR, with O_CREAT, O_EXCL and O_NONBLOCK; `mode` (less the umask) and
   // `attributes` count when it is made. The descriptor is close-on-exec. Errors: those of mq_open(3), with the errno's
   // name in the message; EBADMSG (kDataLoss) for a file that is no queue or a damaged one.
@@ -56,6 +58,7 @@ class Queue {
   // mq_notify(3); null gives the registration up. Returns 0 or an errno: EBUSY when some process is registered.
   int Notify(const sigevent* event);
 
+  [[nodiscard]] Policy policy() const { return view_.core().policy(); }
   [[nodiscard]] uint32_t depth_messages() const { return view_.core().depth(); }
   [[nodiscard]] uint32_t message_bytes() const { return view_.core().max_message_bytes(); }
   // How many messages there are now.

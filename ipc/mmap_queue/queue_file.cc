@@ -70,7 +70,8 @@ int OpenExisting(const Path& path, int flags, os::Fd* fd) noexcept {
 // A queue without a name.
 int MakeAside(int flags, mode_t mode, const Attributes& attributes, os::Fd* fd) noexcept {
   if (attributes.depth_messages <= 0 || attributes.message_bytes <= 0 ||
-      attributes.depth_messages > kMaxDepthMessages || attributes.message_bytes > kMaxNamedMessageBytes) {
+      attributes.depth_messages > kMaxDepthMessages || attributes.message_bytes > kMaxNamedMessageBytes ||
+      (attributes.policy != Policy::kRobust && attributes.policy != Policy::kPosix)) {
     return EINVAL;
   }
   const auto depth = static_cast<uint32_t>(attributes.depth_messages);
@@ -82,7 +83,7 @@ int MakeAside(int flags, mode_t mode, const Attributes& attributes, os::Fd* fd) 
   if (err != 0) return err;
   void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0);
   if (address == MAP_FAILED) return errno;
-  const int lock_err = Core::Initialise(address, depth, message_bytes);
+  const int lock_err = Core::Initialise(address, depth, message_bytes, attributes.policy);
   munmap(address, bytes);
   return lock_err;
 }
@@ -127,6 +128,13 @@ int OpenOrMake(const Path& path, int flags, mode_t mode, const Attributes& attri
 void MappedFile::Unmap() noexcept {
   if (address != nullptr) munmap(address, bytes);
   address = nullptr;
+}
+
+std::optional<Policy> PolicyOfEnvironment() noexcept {
+  const char* named = secure_getenv("IPCMARK_QUEUE_POLICY");
+  if (named == nullptr || strcmp(named, "robust") == 0) return Policy::kRobust;
+  if (strcmp(named, "posix") == 0) return Policy::kPosix;
+  return std::nullopt;
 }
 
 const char* QueueDirectory() noexcept {

@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "ipc/mmap_queue/core.h"
 
@@ -37,6 +38,7 @@ inline constexpr int64_t kMaxNamedMessageBytes = int64_t{16} << 20;
 struct Attributes {
   int64_t depth_messages = kDefaultDepthMessages;
   int64_t message_bytes = kDefaultMessageBytes;
+  Policy policy = Policy::kRobust;
 };
 
 // A mapped queue.
@@ -51,6 +53,10 @@ struct MappedFile {
 
   void Unmap() noexcept;
 };
+
+// What the environment variable IPCMARK_QUEUE_POLICY says, `robust` (also when it is not set) or `posix`; nothing for
+// another word.
+std::optional<Policy> PolicyOfEnvironment() noexcept;
 
 // The directory for queues.
 const char* QueueDirectory() noexcept;

@@ -24,18 +24,27 @@
 namespace ipcmark::mmap_queue {
 
 inline constexpr uint64_t kQueueMagic = 0x6575657571637069;  // "ipcqueue" in memory order
-inline constexpr uint32_t kQueueVersion = 2;
+inline constexpr uint32_t kQueueVersion = 3;
 inline constexpr uint32_t kPriorityLevels = 32768;  // POSIX: MQ_PRIO_MAX on Linux
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
 // Keeps every product of sizes below 2^64, whatever a damaged header says.
 inline constexpr uint32_t kMaxMessageBytes = uint32_t{1} << 30;
+
+// How a queue locks and waits; chosen when it is made.
+enum class Policy : uint32_t {
+  kRobust = 0,  // survives the death of any user at any instruction: lock.h, and `sequence` to sleep on
+  kPosix = 1,   // the literal construction, which a death can break: literal.h
+};
 
 // A condition variable for processes that may die at any instruction. pthread_cond_t cannot be one: with glibc 2.36 a
 // killed waiter leaves a reference behind that lets a later pthread_cond_signal hang for ever. This one holds nothing
 // that a dead waiter owes: a sequence word to sleep on, and a flag.
 struct Condition {
   std::atomic<uint32_t> sequence;  // changes with every wake-up
-  std::atomic<uint32_t> awaited;   // 1 when somebody may be asleep; set and cleared under the queue's lock
+  // Set and cleared under the queue's lock. kRobust: 1 when somebody may be asleep. kPosix: how many are, of those that
+  // went to sleep since the last wake-up.
+  std::atomic<uint32_t> awaited;
+  pthread_cond_t literal;  // kPosix
 };
 
 enum SlotState : uint32_t { kFree = 0, kCommitted = 1 };
@@ -89,7 +98,8 @@ struct QueueHeader {
   uint32_t lock_kind;      // glibc's word for the kind of `lock`
   uint64_t payload_bytes;  // room for one message
   uint64_t total_bytes;
-  alignas(os::kCacheLineBytes) pthread_mutex_t lock;  // robust, process-shared (lock.h); guards all that follows
+  Policy policy;
+  alignas(os::kCacheLineBytes) pthread_mutex_t lock;  // process-shared (lock.h, literal.h); guards all that follows
   std::atomic<uint32_t> count;                        // committed messages; also read without the lock, as a hint
   uint32_t free_head;                                 // first free slot, or kNoSlot
   uint64_t next_sequence;

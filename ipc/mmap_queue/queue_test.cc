@@ -32,10 +32,12 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr int64_t kWatchdogNanos = 60 * os::kNanosPerSecond;
-constexpr Attributes kSmall = {.depth_messages = 4, .message_bytes = 32};
+Attributes Small(Policy policy = Policy::kRobust) {
+  return {.depth_messages = 4, .message_bytes = 32, .policy = policy};
+}
 
 // A directory of this test's own, that the environment names.
-class QueueTest : public testing::Test {
+class QueueTest : public testing::TestWithParam<Policy> {
  protected:
   QueueTest() : directory_(absl::StrCat(testing::TempDir(), "/queue_test_", getpid())) {
     EXPECT_EQ(mkdir(directory_.c_str(), 0700), 0);
@@ -48,7 +50,7 @@ class QueueTest : public testing::Test {
   }
 
   static Queue Make(int flags = O_RDWR) {
-    absl::StatusOr<Queue> queue = Queue::Open("/q", O_CREAT | flags, 0600, kSmall);
+    absl::StatusOr<Queue> queue = Queue::Open("/q", O_CREAT | flags, 0600, Small(GetParam()));
     EXPECT_TRUE(queue.ok()) << queue.status();
     return *std::move(queue);
   }
@@ -68,7 +70,7 @@ void ExpectNext(Queue& queue, uint64_t n, uint32_t expected_priority) {
   EXPECT_EQ(priority, expected_priority);
 }
 
-TEST_F(QueueTest, CarriesMessagesBetweenTwoOpeners) {
+TEST_P(QueueTest, CarriesMessagesBetweenTwoOpeners) {
   Queue sender = Make(O_WRONLY);
   absl::StatusOr<Queue> receiver = Queue::Open("/q", O_RDONLY);
   ASSERT_TRUE(receiver.ok()) << receiver.status();
@@ -83,7 +85,7 @@ TEST_F(QueueTest, CarriesMessagesBetweenTwoOpeners) {
   EXPECT_EQ(receiver->Receive(std::span(buffer).first(31)).outcome, Outcome::kTooBig);
 }
 
-TEST_F(QueueTest, LiesInTheDirectoryThatIsNamed) {
+TEST_P(QueueTest, LiesInTheDirectoryThatIsNamed) {
   const Queue queue = Make();
   struct stat its;
   ASSERT_EQ(stat(File().c_str(), &its), 0);
@@ -91,7 +93,7 @@ TEST_F(QueueTest, LiesInTheDirectoryThatIsNamed) {
   EXPECT_GE(its.st_blocks * 512, its.st_size) << "its space is not reserved";
 }
 
-TEST_F(QueueTest, ADescriptorCarriesAllThereIsToKnow) {
+TEST_P(QueueTest, ADescriptorCarriesAllThereIsToKnow) {
   Queue queue = Make(O_WRONLY);
   ASSERT_TRUE(queue.Send(MessageOf(0, 1, 10)).ok());
   ASSERT_EQ(queue.SetNonblocking(true), 0);
@@ -107,7 +109,7 @@ TEST_F(QueueTest, ADescriptorCarriesAllThereIsToKnow) {
   EXPECT_FALSE(queue.nonblocking());
 }
 
-TEST_F(QueueTest, SaysWhatIsWrongInASentence) {
+TEST_P(QueueTest, SaysWhatIsWrongInASentence) {
   EXPECT_THAT(OpenError(O_RDWR), AllOf(HasSubstr("open(queue /q in "), HasSubstr(directory_), HasSubstr("ENOENT")));
   EXPECT_THAT(std::string(Queue::Open("q", O_RDWR).status().message()),
               AllOf(HasSubstr("EINVAL"), HasSubstr("names start with a slash")));
@@ -121,7 +123,7 @@ TEST_F(QueueTest, SaysWhatIsWrongInASentence) {
   EXPECT_THAT(std::string(Queue::FromDescriptor(os::Fd(dup(0))).status().message()), HasSubstr("EBADF"));
 }
 
-TEST_F(QueueTest, FollowsNoLinkAndOpensNoPipe) {
+TEST_P(QueueTest, FollowsNoLinkAndOpensNoPipe) {
   ASSERT_EQ(symlink("/etc/passwd", File().c_str()), 0);
   EXPECT_THAT(OpenError(O_RDWR), HasSubstr("EACCES"));
   EXPECT_THAT(OpenError(O_RDWR | O_CREAT), HasSubstr("EACCES"));
@@ -131,7 +133,7 @@ TEST_F(QueueTest, FollowsNoLinkAndOpensNoPipe) {
 }
 
 // Many processes open with O_EXCL at once: one makes it, and nobody ever opens half a queue.
-TEST_F(QueueTest, OneOfManyMakesItAndNobodySeesHalfOfIt) {
+TEST_P(QueueTest, OneOfManyMakesItAndNobodySeesHalfOfIt) {
   constexpr int kRacers = 4;
   constexpr int kRounds = 30;
   for (int round = 0; round < kRounds; ++round) {
@@ -139,7 +141,7 @@ TEST_F(QueueTest, OneOfManyMakesItAndNobodySeesHalfOfIt) {
     ASSERT_TRUE(group.ok());
     auto race = [&](os::Gate& gate) -> absl::Status {
       gate.Arrive();
-      absl::StatusOr<Queue> mine = Queue::Open("/q", O_RDWR | O_CREAT | O_EXCL, 0600, kSmall);
+      absl::StatusOr<Queue> mine = Queue::Open("/q", O_RDWR | O_CREAT | O_EXCL, 0600, Small(GetParam()));
       if (mine.ok()) return mine->Send(MessageOf(0, 7, 8)).ok() ? absl::OkStatus() : absl::InternalError("send");
       if (!absl::StrContains(mine.status().message(), "EEXIST")) return mine.status();
       absl::StatusOr<Queue> its = Queue::Open("/q", O_RDWR);
@@ -155,7 +157,7 @@ TEST_F(QueueTest, OneOfManyMakesItAndNobodySeesHalfOfIt) {
   }
 }
 
-TEST_F(QueueTest, AThreadThatWaitsCanBeCancelled) {
+TEST_P(QueueTest, AThreadThatWaitsCanBeCancelled) {
 #ifdef __SANITIZE_ADDRESS__
   GTEST_SKIP() << "AddressSanitizer of GCC 12 aborts when a cancelled thread unwinds";
 #endif
@@ -188,12 +190,12 @@ absl::Status FillATinyDisk(const std::string& directory) {
     const absl::Status full = Queue::Open("/big", O_RDWR | O_CREAT, 0600, attributes).status();
     if (!absl::StrContains(full.message(), "ENOSPC")) return absl::InternalError("it found room");
   }
-  absl::StatusOr<Queue> queue = Queue::Open("/small", O_RDWR | O_CREAT, 0600, kSmall);
+  absl::StatusOr<Queue> queue = Queue::Open("/small", O_RDWR | O_CREAT, 0600, Small());
   if (!queue.ok()) return queue.status();
   return absl::IsNotFound(Queue::Unlink("/big")) ? absl::OkStatus() : absl::InternalError("half a queue was left");
 }
 
-TEST_F(QueueTest, AFullDiskIsAnErrorOfOpenAndLeavesNothing) {
+TEST_P(QueueTest, AFullDiskIsAnErrorOfOpenAndLeavesNothing) {
   absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(1);
   ASSERT_TRUE(group.ok());
   auto fill = [&](os::Gate&) {
@@ -206,6 +208,11 @@ TEST_F(QueueTest, AFullDiskIsAnErrorOfOpenAndLeavesNothing) {
   if (absl::StrContains(end.message(), "SKIP")) GTEST_SKIP() << end.message();
   EXPECT_EQ(end, absl::OkStatus());
 }
+
+INSTANTIATE_TEST_SUITE_P(Of, QueueTest, testing::Values(Policy::kRobust, Policy::kPosix),
+                         [](const testing::TestParamInfo<Policy>& info) {
+                           return info.param == Policy::kPosix ? "Posix" : "Robust";
+                         });
 
 }  // namespace
 }  // namespace ipcmark::mmap_queue

@@ -41,6 +41,8 @@ struct Row {
   // Where the kernel's queues differ: what it says, and why we do not.
   const char* kernel = nullptr;
   const char* reason = nullptr;
+  // Why our queue does not say it when its policy is posix.
+  const char* not_posix = nullptr;
 };
 
 const std::vector<Row>& OpenRows();

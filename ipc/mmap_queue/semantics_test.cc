@@ -1,5 +1,5 @@
 // Every row of the table, on the kernel's queues and on ours. Where they differ, the row says how and why, and both are
-// asserted: a difference that goes or comes is noticed.
+// asserted: a difference that goes or comes is noticed. Ours has two policies, and every row holds for both.
 
 #include "ipc/mmap_queue/semantics.h"
 
@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "ipc/os/clock.h"
@@ -62,6 +63,14 @@ bool KernelHasQueues() {
 class Semantics : public testing::TestWithParam<Row> {};
 
 TEST_P(Semantics, OurQueue) { EXPECT_EQ(SeenBy(GetParam(), OurMqueue()), GetParam().expected); }
+
+TEST_P(Semantics, OurQueueOfThePosixPolicy) {
+  const Row& row = GetParam();
+  if (row.not_posix != nullptr) GTEST_SKIP() << row.not_posix;
+  setenv("IPCMARK_QUEUE_POLICY", "posix", 1);
+  EXPECT_EQ(SeenBy(row, OurMqueue()), row.expected);
+  unsetenv("IPCMARK_QUEUE_POLICY");
+}
 
 TEST_P(Semantics, KernelQueue) {
   if (!KernelHasQueues()) GTEST_SKIP() << "this kernel has no message queues (CONFIG_POSIX_MQUEUE)";

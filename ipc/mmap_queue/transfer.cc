@@ -11,14 +11,20 @@ constexpr int kSpinRounds = 2000;
 
 }  // namespace
 
-uint32_t Wake(Condition& condition) noexcept {
-  if (condition.awaited.load(std::memory_order_relaxed) == 0) return 0;
+uint32_t Wake(Condition& condition, Policy policy) noexcept {
+  const uint32_t awaited = condition.awaited.load(std::memory_order_relaxed);
+  if (awaited == 0) return 0;
   condition.sequence.fetch_add(1, std::memory_order_relaxed);
-  const int woken = os::WakeAllOnFutex(condition.sequence);
+  uint32_t woken = awaited;
+  if (policy == Policy::kRobust) {
+    woken = static_cast<uint32_t>(os::WakeAllOnFutex(condition.sequence));
+  } else {
+    pthread_cond_broadcast(&condition.literal);
+  }
   // Last: dying before this line costs the next sender a needless wake-up, dying after an early clear would cost a
   // waiter its wake-up.
   condition.awaited.store(0, std::memory_order_relaxed);
-  return static_cast<uint32_t>(woken);
+  return woken;
 }
 
 int View::Recover(Hold& hold) noexcept {
@@ -35,7 +41,7 @@ int View::Recover(Hold& hold) noexcept {
 }
 
 void View::Finish(uint32_t slot, Hold& hold) noexcept {
-  const uint32_t woken = Wake(header().not_empty);
+  const uint32_t woken = Wake(header().not_empty, core_.policy());
   Notice& notice = header().notice;
   if (woken != 0) CountInTransit(notice, woken);
   if (notice.kind.load(std::memory_order_relaxed) == kNoNotice || fd_ < 0 || !IsToBeAnnounced(core_)) [[likely]] {

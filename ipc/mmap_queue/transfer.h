@@ -8,9 +8,10 @@
 //   bool Passed()                  whether the deadline has passed
 //   Deadline Slice(nanos)          the earlier of the deadline and `nanos` from now
 //   os::FutexWait Wait(word, expected, until)   one sleep
+//   int WaitLiterally(condition, lock)          one sleep until the deadline, of the policy posix: as pthread_cond_wait
 //   bool spins()                   whether to poll for a while before the first sleep
 //
-// A limit may throw nothing but the forced unwinding of a cancelled thread, and only from MayWait and Wait.
+// A limit may throw nothing but the forced unwinding of a cancelled thread, and only from MayWait and the two waits.
 
 #include <algorithm>
 #include <cerrno>
@@ -19,6 +20,7 @@
 
 #include "ipc/channel.h"
 #include "ipc/mmap_queue/core.h"
+#include "ipc/mmap_queue/literal.h"
 #include "ipc/mmap_queue/lock.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/futex.h"
@@ -51,6 +53,10 @@ class View {
   template <typename Limit>
   IoResult Lock(Limit& limit, Hold& hold) {
     int err = 0;
+    if (core_.policy() == Policy::kPosix) [[unlikely]] {
+      err = LockLiterally(&header().lock);
+      return err == 0 ? IoResult::Ok(0) : IoResult::Of(Outcome::kError, err);
+    }
     do {
       err = hold.Try(&header().lock);
       if (err == EBUSY) [[unlikely]] {
@@ -66,7 +72,13 @@ class View {
     if (err == ETIMEDOUT) return IoResult::Of(Outcome::kDeadline, ETIMEDOUT);
     return err == 0 ? IoResult::Ok(0) : IoResult::Of(Outcome::kError, err);
   }
-  void Unlock(Hold& hold) noexcept { hold.Release(&header().lock); }
+  void Unlock(Hold& hold) noexcept {
+    if (core_.policy() == Policy::kPosix) [[unlikely]] {
+      UnlockLiterally(&header().lock);
+    } else {
+      hold.Release(&header().lock);
+    }
+  }
 
   // As POSIX mq_timedsend. kError with EINVAL for a priority of kPriorityLevels or more, with EBADMSG when the queue is
   // damaged.
@@ -95,11 +107,20 @@ class View {
   // take it again.
   template <typename Limit>
   os::FutexWait Sleep(Condition& condition, Limit& limit, Hold& hold) {
+    if (core_.policy() == Policy::kPosix) return SleepLiterally(condition, limit);
     condition.awaited.store(1, std::memory_order_relaxed);
     const uint32_t seen = condition.sequence.load(std::memory_order_relaxed);
     Unlock(hold);
     // A wake-up between the unlock and the sleep has changed the sequence, and the kernel does not put us to sleep.
     return limit.Wait(condition.sequence, seen, limit.Slice(kLookNanos));
+  }
+  template <typename Limit>
+  os::FutexWait SleepLiterally(Condition& condition, Limit& limit) {
+    const LiteralSleep sleep(condition, &header().lock);
+    errno = limit.WaitLiterally(&condition.literal, &header().lock);
+    if (sleep.woken()) return os::FutexWait::kWoken;
+    if (errno == ETIMEDOUT) return os::FutexWait::kDeadline;
+    return errno == 0 ? os::FutexWait::kChanged : os::FutexWait::kError;
   }
   // What a caller hears who found nothing to do under the lock. `last`: how its last sleep ended.
   template <typename Limit>
@@ -120,7 +141,7 @@ class View {
 // Lets everybody who waits on `condition` look again; returns how many were asleep. Called with the lock held and
 // *before* the commit: whoever is woken then waits for the lock, so that our death right after the wake-up still ends
 // its sleep; woken after the commit, a message could be committed with everybody asleep.
-uint32_t Wake(Condition& condition) noexcept;
+uint32_t Wake(Condition& condition, Policy policy) noexcept;
 
 template <typename Limit>
 IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit& limit) {
@@ -176,7 +197,7 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
       }
       if (!payload.empty()) memcpy(buffer.data(), payload.data(), payload.size());
       const uint32_t its_priority = core_.SlotAt(slot).priority;
-      Wake(header().not_full);
+      Wake(header().not_full, core_.policy());
       core_.Take(slot);
       if (core_.count() == 0) notice.unannounced = 0;
       Unlock(hold);
