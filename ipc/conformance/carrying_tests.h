@@ -81,7 +81,8 @@ TYPED_TEST_P(Conformance, HoldsItsDepthAndNotMore) {
     for (uint32_t bytes : {8, 64, 4092, 65536}) {
       SCOPED_TRACE(testing::Message() << "depth " << depth << ", " << bytes << " bytes");
       // What the kernel lets a pipe hold for every user.
-      if (uint64_t{depth} * bytes > 256 * 1024 || bytes > TypeParam::kCapabilities.max_message_bytes) continue;
+      if (uint64_t{depth} * bytes > uint64_t{256} * 1024 || bytes > TypeParam::kCapabilities.max_message_bytes)
+        continue;
       this->ForEachWait({.depth_messages = depth, .max_message_bytes = bytes}, [&](TypeParam& object) {
         auto sender = object.OpenSender();
         auto receiver = object.OpenReceiver();

@@ -53,15 +53,20 @@ IoResult Until(Deadline deadline, uint32_t needed, const Call& call) noexcept {
 IoResult Sender::Send(std::span<const std::byte> message, uint32_t priority, Deadline deadline) noexcept {
   // The queue's messages are a byte large where the geometry says none.
   if (message.size() > max_message_bytes_) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
-  const IoResult result = Until(deadline, 0, [&](const timespec* until) {
-    return mq_timedsend(queue_->get(), reinterpret_cast<const char*>(message.data()), message.size(), priority, until);
+  const auto* const bytes = reinterpret_cast<const char*>(message.data());
+  const IoResult result = Until(deadline, 0, [&](const timespec* until) -> ssize_t {
+    // The C library promises its compiler that the timed form is never called without a time.
+    if (until == nullptr) return mq_send(queue_->get(), bytes, message.size(), priority);
+    return mq_timedsend(queue_->get(), bytes, message.size(), priority, until);
   });
   return result.ok() ? IoResult::Ok(message.size()) : result;
 }
 
 IoResult Receiver::Receive(std::span<std::byte> buffer, uint32_t* priority, Deadline deadline) noexcept {
-  return Until(deadline, max_message_bytes_, [&](const timespec* until) {
-    return mq_timedreceive(queue_->get(), reinterpret_cast<char*>(buffer.data()), buffer.size(), priority, until);
+  auto* const bytes = reinterpret_cast<char*>(buffer.data());
+  return Until(deadline, max_message_bytes_, [&](const timespec* until) -> ssize_t {
+    if (until == nullptr) return mq_receive(queue_->get(), bytes, buffer.size(), priority);
+    return mq_timedreceive(queue_->get(), bytes, buffer.size(), priority, until);
   });
 }
 
