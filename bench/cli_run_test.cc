@@ -157,6 +157,14 @@ TEST(BenchRun, WritesBelowTheFolderOfWhoCalledBazel) {
   EXPECT_THAT(caller.Files(), UnorderedElementsAre("mine.json", StartsWith("results/runs/")));
 }
 
+TEST(BenchRun, SendsAsManyMessagesAsItIsTold) {
+  Program program(Tiny({"--primitives=pipe", "--benchmark_min_time=123x", "--benchmark_out=run.json"}));
+  ASSERT_EQ(program.Wait().status, 0);
+  const rapidjson::Document document = Parse(program.Contents("run.json"));
+  ASSERT_GT(document["benchmarks"].Size(), 0U);
+  for (const auto& row : document["benchmarks"].GetArray()) EXPECT_EQ(row["iterations"].GetInt(), 123);
+}
+
 TEST(BenchRun, RepeatsInAnyOrderWithAggregates) {
   for (const char* order :
        {"--benchmark_enable_random_interleaving=false", "--benchmark_enable_random_interleaving=true"}) {

@@ -80,6 +80,14 @@ absl::StatusOr<bool> ParseTheirs(const std::string& argument, Flags& flags) {
       return absl::InvalidArgumentError(absl::StrCat("--benchmark_repetitions=", value, ": give a number from 1"));
     }
   }
+  if (HasValue(argument, "benchmark_min_time", &value) && value.back() == 'x') {
+    // As Google Benchmark 1.8 has it, whose older versions know seconds only.
+    if (!absl::SimpleAtoi(value.substr(0, value.size() - 1), &flags.messages) || flags.messages < 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--benchmark_min_time=", value, ": give a number from 1 before x"));
+    }
+    return true;
+  }
   if (argument == "--benchmark_list_tests") flags.list_only = true;
   if (HasValue(argument, "benchmark_list_tests", &value)) flags.list_only = IsOn(value);
   return false;
@@ -157,7 +165,8 @@ usage: ./bazelw run //bench -- [flags]
   --cpus=S,R          CPUs of the sender and the receiver (default: the first two that are allowed)
   --unpinned          let the scheduler place the processes
   --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,
-                      --benchmark_min_time=SECONDS, --benchmark_list_tests, --benchmark_format=json|csv|console,
+                      --benchmark_min_time=SECONDS or a count such as 1000x, --benchmark_list_tests,
+                      --benchmark_format=json|csv|console,
                       --benchmark_out=FILE (default: a new file under results/runs),
                       --benchmark_out_format=json|csv|console
 

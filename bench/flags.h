@@ -3,6 +3,7 @@
 
 // The command line: our flags, and those that are passed on to Google Benchmark.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct Flags {
   std::string format;               // --benchmark_format, empty: our table
   std::string out;                  // --benchmark_out, empty: a new file under results/runs
   std::string out_format = "json";  // --benchmark_out_format
+  int64_t messages = 0;             // --benchmark_min_time=Nx: per run of a benchmark; 0: Google Benchmark chooses
   std::vector<std::string> passed;  // every other one that begins with --benchmark_ or --v=, and --benchmark_format
 };
 

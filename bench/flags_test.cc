@@ -108,6 +108,8 @@ TEST(Flags, WithABadValueGetOneSentenceThatNamesThem) {
                           "--benchmark_format=",
                           "--benchmark_out_format=xml",
                           "--benchmark_out_format=",
+                          "--benchmark_min_time=0x",
+                          "--benchmark_min_time=x",
                           "--benchmark_repetitions=0",
                           "--benchmark_repetitions=-1",
                           "--benchmark_repetitions=x",

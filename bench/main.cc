@@ -25,6 +25,9 @@ namespace {
 
 enum ExitCode : int { kExitOk = 0, kExitFailed = 1, kExitUsage = 2, kExitInterrupted = 130 };
 
+// Any run lasts longer, so that Google Benchmark does not ask for a second one.
+constexpr double kOneRunSeconds = 1e-9;
+
 std::atomic<bool> interrupted = false;
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
 
@@ -43,6 +46,7 @@ absl::Status InitialiseBenchmark(const Flags& flags, const SuiteTiming& timing) 
                // Without a file it takes no file reporter, which is our Collector; WriteRows writes the real one.
                "--benchmark_out=/dev/null"};
   arguments.insert(arguments.end(), flags.passed.begin(), flags.passed.end());
+  if (flags.messages > 0) arguments.push_back(absl::StrCat("--benchmark_min_time=", kOneRunSeconds));
   static std::vector<char*> argv;
   argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -90,7 +94,7 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   sigaction(SIGTERM, &action, nullptr);
 
   Progress progress(rows);
-  RegisterCases(list.cases, &interrupted, &progress);
+  RegisterCases(list.cases, &interrupted, &progress, flags.messages);
   benchmark::BenchmarkReporter* shown = DisplayFor(flags.format);
   Collector collector(&progress);
   const auto fits = [&] { return FitRows(FitCurves(list.cases, collector.reports())); };

@@ -76,9 +76,10 @@ void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCoun
   counters["pinned_receiver_cpu"] = one.receiver_cpu;
 }
 
-void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* cancel, Progress* progress) {
+void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* cancel, Progress* progress,
+             int64_t fixed_messages) {
   progress->Begin(one.name);
-  const benchmark::IterationCount messages = state.max_iterations;
+  const benchmark::IterationCount messages = fixed_messages > 0 ? fixed_messages : state.max_iterations;
   // One batch is the whole run, so that the slice alone decides what happens inside.
   while (state.KeepRunningBatch(messages)) {
     absl::StatusOr<SliceResult> result = cancel->load()
@@ -119,10 +120,11 @@ void Progress::Clear() const {
   fflush(stderr);
 }
 
-void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress) {
+void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress,
+                   int64_t messages) {
   for (const Case& one : cases) {
-    benchmark::RegisterBenchmark(one.name.c_str(), [&one, cancel, progress](benchmark::State& state) {
-      RunCase(state, one, cancel, progress);
+    benchmark::RegisterBenchmark(one.name.c_str(), [&one, cancel, progress, messages](benchmark::State& state) {
+      RunCase(state, one, cancel, progress, messages);
     })->UseManualTime();
   }
 }

@@ -51,8 +51,10 @@ class Progress {
   int64_t start_nanos_;
 };
 
-// Registers every case under its name. The cases, `progress` and `cancel` must outlive the run.
-void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress);
+// Registers every case under its name. Every run sends `messages`, or what Google Benchmark chooses if 0. The cases,
+// `progress` and `cancel` must outlive the run.
+void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress,
+                   int64_t messages = 0);
 
 // How many of the names the value of --benchmark_filter selects (POSIX extended, a leading '-' negates, as Google
 // Benchmark has it). kInvalidArgument when it is no regular expression.
