@@ -180,18 +180,6 @@ bool IsSameSetting(const std::string& key, const std::string& base, const std::s
          std::abs(base_number - head_number) <= kClockRateTolerance * std::max(base_number, head_number);
 }
 
-std::vector<EnvironmentDifference> CompareEnvironments(const RunFile& base, const RunFile& head) {
-  std::vector<EnvironmentDifference> differences;
-  for (const auto& [key, value] : base.context) {
-    const auto other = head.context.find(key);
-    if (other == head.context.end() || IsSameSetting(key, value, other->second)) continue;
-    if (std::find(kNoEnvironment.begin(), kNoEnvironment.end(), key) == kNoEnvironment.end()) {
-      differences.push_back({key, value, other->second});
-    }
-  }
-  return differences;
-}
-
 // Names in the order of their first row, base before head.
 std::vector<std::string> NamesInOrder(const RunFile& base, const RowsByName& base_rows, const RunFile& head,
                                       const RowsByName& head_rows) {
@@ -203,26 +191,6 @@ std::vector<std::string> NamesInOrder(const RunFile& base, const RowsByName& bas
     }
   }
   return names;
-}
-
-// POSIX, not std::regex: no exceptions, and its matcher does not recurse once per character of a long name.
-absl::Status KeepMatching(const std::string& filter, std::vector<std::string>& names) {
-  if (filter.empty()) return absl::OkStatus();
-  regex_t compiled;
-  const int error = regcomp(&compiled, filter.c_str(), REG_EXTENDED | REG_NOSUB);
-  if (error != 0) {
-    std::array<char, 256> reason{};
-    regerror(error, &compiled, reason.data(), reason.size());
-    return absl::InvalidArgumentError(absl::StrCat("--filter=", filter, ": ", reason.data(),
-                                                   "; give a POSIX extended regular expression such as '^RoundTrip/'"));
-  }
-  const std::unique_ptr<regex_t, decltype(&regfree)> release(&compiled, &regfree);
-  const std::string example = names.front();
-  const auto differs = [&](const std::string& name) { return regexec(&compiled, name.c_str(), 0, nullptr, 0) != 0; };
-  names.erase(std::remove_if(names.begin(), names.end(), differs), names.end());
-  if (!names.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("--filter=", filter, " matches no benchmark of either file; a name there is ", example));
 }
 
 absl::Status CheckMetricExists(const RunFile& base, const RunFile& head, const std::string& metric) {
@@ -278,6 +246,38 @@ const char* VerdictName(Verdict verdict) {
       return "left out";
   }
   return "";
+}
+
+std::vector<EnvironmentDifference> CompareEnvironments(const RunFile& base, const RunFile& head) {
+  std::vector<EnvironmentDifference> differences;
+  for (const auto& [key, value] : base.context) {
+    const auto other = head.context.find(key);
+    if (other == head.context.end() || IsSameSetting(key, value, other->second)) continue;
+    if (std::find(kNoEnvironment.begin(), kNoEnvironment.end(), key) == kNoEnvironment.end()) {
+      differences.push_back({key, value, other->second});
+    }
+  }
+  return differences;
+}
+
+// POSIX, not std::regex: no exceptions, and its matcher does not recurse once per character of a long name.
+absl::Status KeepMatching(const std::string& filter, std::vector<std::string>& names) {
+  if (filter.empty()) return absl::OkStatus();
+  regex_t compiled;
+  const int error = regcomp(&compiled, filter.c_str(), REG_EXTENDED | REG_NOSUB);
+  if (error != 0) {
+    std::array<char, 256> reason{};
+    regerror(error, &compiled, reason.data(), reason.size());
+    return absl::InvalidArgumentError(absl::StrCat("--filter=", filter, ": ", reason.data(),
+                                                   "; give a POSIX extended regular expression such as '^RoundTrip/'"));
+  }
+  const std::unique_ptr<regex_t, decltype(&regfree)> release(&compiled, &regfree);
+  const std::string example = names.front();
+  const auto differs = [&](const std::string& name) { return regexec(&compiled, name.c_str(), 0, nullptr, 0) != 0; };
+  names.erase(std::remove_if(names.begin(), names.end(), differs), names.end());
+  if (!names.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--filter=", filter, " matches no benchmark of either file; a name there is ", example));
 }
 
 absl::StatusOr<Report> Compare(const RunFile& base, const RunFile& head, const CompareOptions& options) {

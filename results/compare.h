@@ -89,6 +89,12 @@ struct Report {
   std::optional<double> geometric_mean;
 };
 
+// Which keys that both contexts have differ, and are about the machine or the build.
+std::vector<EnvironmentDifference> CompareEnvironments(const RunFile& base, const RunFile& head);
+
+// Leaves the names that the POSIX extended regular expression finds; InvalidArgument when it is none, or finds none.
+absl::Status KeepMatching(const std::string& filter, std::vector<std::string>& names);
+
 // InvalidArgument, with one sentence, for a bad filter, a filter that matches nothing, a metric that no row has, and
 // two files without a common benchmark.
 absl::StatusOr<Report> Compare(const RunFile& base, const RunFile& head, const CompareOptions& options);
