@@ -66,8 +66,8 @@ class GateCli : public testing::Test {
   }
 
   std::vector<std::string> Short(const std::string& base, const std::string& head) const {
-    return {"--base_binary=" + base, "--head_binary=" + head, "--slice=5ms",
-            "--max_pairs=20",        "--budget=10m",          "--seed=1"};
+    return {"--base_binary=" + base, "--head_binary=" + head, "--dead_band=50%", "--slowdown=200%",
+            "--slice=10ms",          "--max_pairs=20",        "--budget=10m",    "--seed=1"};
   }
 
   fs::path folder_;
@@ -154,7 +154,8 @@ mkdir -p "${p}out/bench" && ln -s "${p}out" "${p}bin" && cp bench.sh "${p}out/be
   const Outcome made = RunProgram({"/bin/sh", "-c", "cd " + folder_.string() + " && " + script}, environment_);
   ASSERT_EQ(made.exit_code, 0) << made.error;
   environment_.push_back("BUILD_WORKSPACE_DIRECTORY=" + (folder_ / "repo").string());
-  const std::vector<std::string> how = {"--slice=5ms", "--max_pairs=20", "--filter=Chain/400", "--budget=10m"};
+  const std::vector<std::string> how = {"--dead_band=50%", "--slowdown=200%",    "--slice=10ms",
+                                        "--max_pairs=20",  "--filter=Chain/400", "--budget=10m"};
   Outcome outcome = Gate(std::vector<std::string>{"--base=HEAD~1"} + how);
   EXPECT_EQ(outcome.exit_code, 1) << outcome.output << outcome.error;
   EXPECT_THAT(outcome.output, AllOf(HasSubstr("base: HEAD~1 ("), HasSubstr("head: worktree"), HasSubstr("FAIL")));

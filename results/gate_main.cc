@@ -113,12 +113,15 @@ int Main(const std::vector<std::string>& arguments) {
   if (caller != nullptr && chdir(caller) != 0) {
     return Fail(absl::UnavailableError(absl::StrCat("chdir ", caller, ": ", std::strerror(errno))));
   }
-  const absl::StatusOr<GateOptions> options = ParseGateOptions(arguments);
+  absl::StatusOr<GateOptions> options = ParseGateOptions(arguments);
   if (!options.ok()) return Fail(options.status());
   if (options->help) {
     std::fputs(kGateUsage, stdout);
     return std::fflush(stdout) == 0 ? kExitFine : kExitBadInput;
   }
+  // Bazel's test protocol; see perf_gate.bzl.
+  const char* xml = std::getenv("XML_OUTPUT_FILE");
+  if (options->junit.empty() && xml != nullptr) options->junit = xml;
   CatchInterrupts();
   const absl::StatusOr<std::unique_ptr<Janitor>> janitor = Janitor::Start();
   if (!janitor.ok()) return Fail(janitor.status());

@@ -1,7 +1,10 @@
 #include "results/slice.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
@@ -104,6 +107,10 @@ absl::StatusOr<Planned> PlanSlices(const Program& program, const std::string& be
   plan.cpu = absl::StrContains(benchmark, "/threads:") ? kAnyCpu : options.cpu;
   absl::StatusOr<RunFile> file = RunRows(program, benchmark, plan, janitor);
   if (!file.ok()) return file.status();
+  // Twice, and the faster counts: a stall while the library looks for its iteration count makes that far too small.
+  absl::StatusOr<RunFile> again = RunRows(program, benchmark, plan, janitor);
+  if (!again.ok()) return again.status();
+  if (again->rows.front().real_time_ns < file->rows.front().real_time_ns) std::swap(file, again);
   const Row& row = file->rows.front();
   if (row.counters.count("pinned_sender_cpu") > 0) plan.cpu = kAnyCpu;
   if (MeasuresMedian(row)) {

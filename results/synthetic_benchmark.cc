@@ -15,10 +15,14 @@
 #include <string>
 #include <vector>
 
+#ifndef DEFAULT_SLOWDOWN
+#define DEFAULT_SLOWDOWN 0.0
+#endif
+
 namespace {
 
 struct Options {
-  double slowdown = 0;
+  double slowdown = DEFAULT_SLOWDOWN;
   std::string only;
   std::string hide;
   std::string fail;
