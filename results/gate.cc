@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <optional>
 #include <random>
@@ -60,16 +61,19 @@ void Conclude(Contest& contest, bool was_interrupted, GateRow& row) {
   if (decision == Decision::kPass) row.verdict = GateVerdict::kPass;
 }
 
-}  // namespace
-
-void RunGate(const GateRun& run, GateReport& report) {
-  report.seed = run.seed;
-  report.rules = run.rules;
-  std::mt19937_64 random(run.seed);
+// One for every row without an error.
+std::vector<Contest> Contests(const GateRun& run, const GateReport& report) {
   std::vector<Contest> contests;
   for (size_t i = 0; i < report.rows.size(); ++i) {
     if (!IsError(report.rows[i])) contests.push_back({i, SequentialTest(run.rules), {}, {}});
   }
+  return contests;
+}
+
+void RunBlocks(const GateRun& run, std::vector<Contest>& contests, GateReport& report) {
+  report.seed = run.seed;
+  report.rules = run.rules;
+  std::mt19937_64 random(run.seed);
   std::vector<size_t> active(contests.size());
   std::iota(active.begin(), active.end(), size_t{0});
   size_t pairs = 0;
@@ -89,7 +93,21 @@ void RunGate(const GateRun& run, GateReport& report) {
     active.erase(std::remove_if(active.begin(), active.end(), is_done), active.end());
     run.progress(pairs, active.size());
   }
+}
+
+}  // namespace
+
+void RunGate(const GateRun& run, GateReport& report) {
+  std::vector<Contest> contests = Contests(run, report);
+  RunBlocks(run, contests, report);
   for (Contest& contest : contests) Conclude(contest, report.interrupted, report.rows[contest.row]);
+}
+
+void RecordPairs(GateRun run, GateReport& report) {
+  run.rules.looks = {std::numeric_limits<size_t>::max()};
+  std::vector<Contest> contests = Contests(run, report);
+  RunBlocks(run, contests, report);
+  for (const Contest& contest : contests) report.rows[contest.row].log_ratios = contest.test.differences();
 }
 
 const char* GateVerdictName(GateVerdict verdict) {

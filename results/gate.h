@@ -66,6 +66,9 @@ struct GateRun {
 // Fills the rows of `report` that have no error yet, and its rules and seed.
 void RunGate(const GateRun& run, GateReport& report);
 
+// Decides nothing: pairs of every row until the time is up, for the rows' log_ratios.
+void RecordPairs(GateRun run, GateReport& report);
+
 // "PASS", "FAIL", "INCONCLUSIVE", "ERROR in base", "ERROR in head".
 const char* GateVerdictName(GateVerdict verdict);
 
