@@ -118,15 +118,17 @@ SliceOptions Slices() {
 
 absl::StatusOr<Recording> Record(const Program& program, const Options& options, double seconds,
                                  const Janitor& janitor) {
+  const Clock::time_point start = Clock::now();
   const absl::StatusOr<Session> session = Prepare(program, program, options.filter, Slices(), janitor);
   if (!session.ok()) return session.status();
   for (const std::string& warning : session->report.warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  const Clock::time_point start = Clock::now();
+  const Clock::time_point recording_start = Clock::now();
   size_t pairs = 0;
   GateRun run;
   run.seed = options.replay.seed;
   run.measure = [&](Side side, size_t row) { return Measure(*session, side, row, janitor); };
-  run.time_is_up = [&] { return Seconds(start) >= seconds; };
+  // At least one block, however late it is.
+  run.time_is_up = [&] { return pairs > 0 && Seconds(start) >= seconds; };
   run.progress = [&](size_t so_far, size_t) { pairs = so_far; };
   GateReport report = session->report;
   RecordPairs(run, report);
@@ -137,7 +139,7 @@ absl::StatusOr<Recording> Record(const Program& program, const Options& options,
     if (!row.detail.empty()) std::fprintf(stderr, "left out: %s: %s\n", row.name.c_str(), row.detail.c_str());
   }
   if (recording.log_ratios.empty()) return absl::InvalidArgumentError("nothing was recorded; give more --budget");
-  recording.seconds_per_pair = Seconds(start) / static_cast<double>(pairs);
+  recording.seconds_per_pair = Seconds(recording_start) / static_cast<double>(pairs);
   std::printf("recorded %zu pairs of %zu benchmarks, %.2f s a pair\n", pairs, recording.log_ratios.size(),
               recording.seconds_per_pair);
   return recording;

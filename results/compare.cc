@@ -144,6 +144,8 @@ Comparison CompareOne(const std::string& name, const Side& base, const Side& hea
   comparison.name = name;
   comparison.base_repetitions = base.values.size();
   comparison.head_repetitions = head.values.size();
+  if (base.state == State::kMeasured) comparison.base_values = base.values;
+  if (head.state == State::kMeasured) comparison.head_values = head.values;
   if (base.state == State::kMeasured) comparison.base = Median(base.values);
   if (head.state == State::kMeasured) comparison.head = Median(head.values);
   const auto conclude = [&](Verdict verdict, const Side& side) {

@@ -63,6 +63,9 @@ struct Comparison {
   std::optional<double> head;
   size_t base_repetitions = 0;
   size_t head_repetitions = 0;
+  // Of each repetition, where every one has a number.
+  std::vector<double> base_values;
+  std::vector<double> head_values;
   // Of kSame, kSlower and kFaster; above 1: head is slower.
   double ratio = 0;
   std::optional<Interval> interval;

@@ -8,6 +8,7 @@
 
 #include "results/compare.h"
 #include "results/compare_options.h"
+#include "results/report_formats.h"
 #include "results/report_text.h"
 #include "results/run_file.h"
 #include "results/text.h"
@@ -48,7 +49,9 @@ int Main(const std::vector<std::string>& arguments) {
   if (!head.ok()) return Fail(head.status());
   const absl::StatusOr<Report> report = Compare(*base, *head, line->options);
   if (!report.ok()) return Fail(report.status());
-  return Print(ReportText(*report, WantsColour()), ExitCode(*report, line->strict));
+  const std::string text =
+      line->format == "text" ? ReportText(*report, WantsColour()) : ReportIn(line->format, *report);
+  return Print(text, ExitCode(*report, line->strict));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "results/compare_options.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/status/status.h"
@@ -7,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "results/report_formats.h"
 
 namespace ipcmark::results {
 
@@ -23,6 +25,7 @@ flags
   --metric=NAME      real_time (the default), cpu_time, or a counter such as p99_ns or items_per_second
   --threshold=10%    changes up to this are ~; 0.1 is the same
   --filter=REGEX     only the benchmarks whose name the POSIX extended regular expression finds
+  --format=NAME      text (the default), markdown, json, csv, benchstat, bencher or custom; see below
   --strict           also fail when the environments differ (4) or something stays inconclusive (3)
   --help             this text
 
@@ -31,6 +34,13 @@ head is slower. From four repetitions on both sides it comes with a 95 % interva
 a benchmark is `slower` only when that lies beyond the threshold as a whole, too. With fewer the ratio alone decides.
 The interval knows the spread between the repetitions of these two files, not what another day, another placement or
 another build of the same source would change.
+
+formats
+  text, markdown, csv  a table, with the geometric mean of the ratios
+  json                 the same with every repetition
+  benchstat            both sides as Go's benchmark lines: benchstat -col side FILE
+  bencher              head as Bencher Metric Format, for bencher run --adapter json
+  custom               head as customSmallerIsBetter, which GitHub benchmark actions read; not for rates
 
 exit codes
   0  fine
@@ -67,13 +77,15 @@ absl::Status ReadFlag(const std::vector<std::string>& arguments, size_t& i, Comm
     (flag == "--strict" ? line.strict : line.help) = true;
     return absl::OkStatus();
   }
-  if (flag != "--metric" && flag != "--threshold" && flag != "--filter") {
-    return Usage(absl::StrCat(argument, ": there is no such flag, only --metric --threshold --filter --strict --help"));
+  if (flag != "--metric" && flag != "--threshold" && flag != "--filter" && flag != "--format") {
+    return Usage(
+        absl::StrCat(argument, ": there is no such flag, only --metric --threshold --filter --format --strict --help"));
   }
   const absl::StatusOr<std::string> value = TakeValue(arguments, flag, i);
   if (!value.ok()) return value.status();
   if (flag == "--metric") line.options.metric = *value;
   if (flag == "--filter") line.options.filter = *value;
+  if (flag == "--format") line.format = *value;
   if (flag == "--threshold") {
     const absl::StatusOr<double> threshold = ParseThreshold(*value);
     if (!threshold.ok()) return threshold.status();
@@ -110,6 +122,13 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
     }
   }
   if (line.help) return line;
+  if (std::find(kFormats.begin(), kFormats.end(), line.format) == kFormats.end()) {
+    return Usage(absl::StrCat("--format=", line.format, ": choose one of ", absl::StrJoin(kFormats, ", ")));
+  }
+  if (line.format == "custom" && absl::EndsWith(line.options.metric, "_per_second")) {
+    return Usage(
+        absl::StrCat("--format=custom: smaller is not better in ", line.options.metric, "; choose another --metric"));
+  }
   if (paths.size() != 2) {
     return Usage(absl::StrCat("two files are needed, base and head, but ", paths.size(),
                               paths.size() == 1 ? " is given" : " are given",

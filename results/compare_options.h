@@ -15,6 +15,7 @@ struct CommandLine {
   CompareOptions options;
   std::string base_path;
   std::string head_path;
+  std::string format = "text";  // one of kFormats
   bool strict = false;
   bool help = false;
 };

@@ -133,6 +133,17 @@ TEST_F(GateCli, BadInputIsOneSentenceAndExitCodeTwo) {
   EXPECT_THAT(Gate({"--help"}).output, HasSubstr("exit codes"));
 }
 
+TEST_F(GateCli, CalibratePrintsSharesWithBounds) {
+  const std::string calibrate = fs::absolute("results/calibrate");
+  Outcome outcome = RunProgram({calibrate, "--binary=" + Synthetic(), "--budget=3s", "--suites=10"}, environment_);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.error;
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("seed "), HasSubstr("alarms"), HasSubstr(" of 10; ")));
+  EXPECT_THAT(RunProgram({calibrate, "--help"}, environment_).output, HasSubstr("exit codes"));
+  outcome = RunProgram({calibrate, "--suites=0"}, environment_);
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.error, HasSubstr("--suites=0: no such flag, or its value"));
+}
+
 // A checkout with two commits, and a bazel that "builds" bench.sh.
 TEST_F(GateCli, BuildsTwoRevisionsAndForgetsTheWorktrees) {
   Script("bazel", R"(for a in "$@"; do case $a in --symlink_prefix=*) p=${a#*=} ;; esac; done
