@@ -43,6 +43,8 @@ namespace ipcmark::sysv_shm {
 // the cost of the sleep and wake-up that they may save (40-60 us on a halted virtual CPU).
 inline constexpr int kSpinRounds = 2000;
 inline constexpr int kRoundsPerYield = 50;
+// Twice what these rounds and yields take while nobody else wants the CPU.
+inline constexpr int64_t kPoliteNanos = 150'000;
 // Rounds between two looks at the clock while spinning.
 inline constexpr int kRoundsPerLook = 1024;
 // The longest sleep without looking up: bounds what a wake-up lost to a killed peer can cost, and notices its death.
@@ -131,12 +133,16 @@ bool Poll(int rounds, const Ready& ready) noexcept {
 }
 
 // Polls until ready, for kSpinRounds rounds. Where more processes want to run than there are CPUs, whoever we wait for
-// gets ours soon; where not, that costs a system call that does nothing, after as long a wait again.
+// gets ours soon; where not, that costs a system call that does nothing, after as long a wait again. A yield that
+// others use may take milliseconds: then it is time to sleep.
 template <typename Ready>
 bool PollPolitely(const Ready& ready) noexcept {
-  for (int round = 0; round < kSpinRounds; round += kRoundsPerYield) {
-    if (Poll(kRoundsPerYield, ready)) return true;
+  if (Poll(kRoundsPerYield, ready)) return true;
+  const int64_t until_nanos = os::MonotonicNanos() + kPoliteNanos;
+  for (int round = kRoundsPerYield; round < kSpinRounds && os::MonotonicNanos() < until_nanos;
+       round += kRoundsPerYield) {
     sched_yield();
+    if (Poll(kRoundsPerYield, ready)) return true;
   }
   return ready();
 }
