@@ -28,6 +28,8 @@ class Conformance : public testing::Test {
       SCOPED_TRACE(WaitName(wait));
       geometry.wait = wait;
       absl::StatusOr<P> object = P::Create(geometry);
+      // What this machine's limits forbid; what the primitive itself cannot is in its capabilities.
+      if (absl::IsUnimplemented(object.status())) GTEST_SKIP() << object.status();
       ASSERT_TRUE(object.ok()) << object.status();
       body(*object);
     }
