@@ -17,6 +17,9 @@ struct Contest {
   SequentialTest test;
   std::vector<double> base;
   std::vector<double> head;
+  // Of each slice so far.
+  std::vector<std::map<std::string, double>> base_tails;
+  std::vector<std::map<std::string, double>> head_tails;
 };
 
 bool IsError(const GateRow& row) {
@@ -27,26 +30,49 @@ bool IsError(const GateRow& row) {
 bool RunPair(const GateRun& run, bool head_first, Contest& contest, GateRow& row) {
   for (const bool is_head : {head_first, !head_first}) {
     const Side side = is_head ? Side::kHead : Side::kBase;
-    const absl::StatusOr<double> nanos = run.measure(side, contest.row);
-    if (absl::IsCancelled(nanos.status())) {
+    const absl::StatusOr<SliceTimes> times = run.measure(side, contest.row);
+    if (absl::IsCancelled(times.status())) {
       // Half a pair is none.
       const size_t whole = std::min(contest.base.size(), contest.head.size());
       contest.base.resize(whole);
       contest.head.resize(whole);
       return false;
     }
-    if (!nanos.ok()) {
+    if (!times.ok()) {
       row.verdict = is_head ? GateVerdict::kErrorInHead : GateVerdict::kErrorInBase;
-      row.detail = std::string(nanos.status().message());
+      row.detail = std::string(times.status().message());
       return true;
     }
-    (is_head ? contest.head : contest.base).push_back(*nanos);
+    (is_head ? contest.head : contest.base).push_back(times->typical);
+    (is_head ? contest.head_tails : contest.base_tails).push_back(times->tails);
   }
   contest.test.Add(std::log(contest.head.back() / contest.base.back()));
   return true;
 }
 
-void Conclude(Contest& contest, bool was_interrupted, GateRow& row) {
+// One look at the end, at the same levels as for the typical time.
+std::vector<Advice> Advise(const Contest& contest, const GateRules& rules) {
+  std::vector<Advice> all;
+  const size_t pairs = contest.test.differences().size();
+  for (const TailLimit& limit : kTails) {
+    GateRules tail_rules = rules;
+    tail_rules.slowdown = limit.slowdown;
+    tail_rules.looks = {std::numeric_limits<size_t>::max()};
+    SequentialTest test(tail_rules);
+    for (size_t i = 0; i < pairs; ++i) {
+      const auto base = contest.base_tails[i].find(limit.metric);
+      const auto head = contest.head_tails[i].find(limit.metric);
+      if (base == contest.base_tails[i].end() || head == contest.head_tails[i].end()) break;
+      test.Add(std::log(head->second / base->second));
+    }
+    if (pairs == 0 || test.differences().size() < pairs) continue;
+    const Decision decision = test.Finish();
+    all.push_back({limit.metric, decision, test.Summarise(), pairs});
+  }
+  return all;
+}
+
+void Conclude(Contest& contest, const GateRules& rules, bool was_interrupted, GateRow& row) {
   row.log_ratios = contest.test.differences();
   if (!row.log_ratios.empty()) {
     row.estimate = contest.test.Summarise();
@@ -54,6 +80,7 @@ void Conclude(Contest& contest, bool was_interrupted, GateRow& row) {
     row.head_nanos = Median(contest.head);
   }
   if (IsError(row)) return;
+  row.advice = Advise(contest, rules);
   // An interrupted gate must not decide by when it was interrupted.
   const Decision decision = was_interrupted ? contest.test.decision() : contest.test.Finish();
   row.verdict = GateVerdict::kInconclusive;
@@ -65,7 +92,7 @@ void Conclude(Contest& contest, bool was_interrupted, GateRow& row) {
 std::vector<Contest> Contests(const GateRun& run, const GateReport& report) {
   std::vector<Contest> contests;
   for (size_t i = 0; i < report.rows.size(); ++i) {
-    if (!IsError(report.rows[i])) contests.push_back({i, SequentialTest(run.rules), {}, {}});
+    if (!IsError(report.rows[i])) contests.push_back({i, SequentialTest(run.rules), {}, {}, {}, {}});
   }
   return contests;
 }
@@ -100,7 +127,7 @@ void RunBlocks(const GateRun& run, std::vector<Contest>& contests, GateReport& r
 void RunGate(const GateRun& run, GateReport& report) {
   std::vector<Contest> contests = Contests(run, report);
   RunBlocks(run, contests, report);
-  for (Contest& contest : contests) Conclude(contest, report.interrupted, report.rows[contest.row]);
+  for (Contest& contest : contests) Conclude(contest, run.rules, report.interrupted, report.rows[contest.row]);
 }
 
 void RecordPairs(GateRun run, GateReport& report) {

@@ -9,8 +9,10 @@
 #ifndef IPCMARK_RESULTS_GATE_H_
 #define IPCMARK_RESULTS_GATE_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,29 @@ enum class Side { kBase, kHead };
 
 enum class GateVerdict { kPass, kFail, kInconclusive, kErrorInBase, kErrorInHead };
 
+// What one slice measured, in nanoseconds.
+struct SliceTimes {
+  double typical = 0;
+  // Counters of the slow end, such as p99_ns; where the program has them.
+  std::map<std::string, double> tails = {};
+};
+
+// Tails are noisy; by default they only advise. `slowdown` is what their PASS rules out.
+struct TailLimit {
+  const char* metric;
+  double slowdown;
+};
+constexpr std::array<TailLimit, 2> kTails = {{{"p99_ns", 0.10}, {"p999_ns", 0.20}}};
+
+// About one tail of one benchmark. It changes no verdict and no exit code: the pairs end when the typical time is
+// decided.
+struct Advice {
+  std::string metric;
+  Decision decision = Decision::kInconclusive;
+  Estimate estimate;
+  size_t pairs = 0;
+};
+
 struct GateRow {
   std::string name;
   GateVerdict verdict = GateVerdict::kInconclusive;
@@ -36,6 +61,8 @@ struct GateRow {
   double base_nanos = 0;  // medians over the slices
   double head_nanos = 0;
   std::vector<double> log_ratios;
+  // For each of kTails that both sides have in every slice.
+  std::vector<Advice> advice;
 };
 
 struct GateReport {
@@ -55,8 +82,8 @@ struct GateReport {
 struct GateRun {
   GateRules rules;
   uint64_t seed = 0;
-  // One slice of row `index`, in nanoseconds; Cancelled ends the gate.
-  std::function<absl::StatusOr<double>(Side side, size_t index)> measure;
+  // One slice of row `index`; Cancelled ends the gate.
+  std::function<absl::StatusOr<SliceTimes>(Side side, size_t index)> measure;
   // Asked before every block.
   std::function<bool()> time_is_up;
   // Told after every block: pairs so far, rows undecided.

@@ -42,6 +42,17 @@ void WriteRow(Writer& writer, const GateRow& row) {
   for (const double d : row.log_ratios) writer.Double(d);
   writer.EndArray();
   writer.SetFormatOptions(rapidjson::kFormatDefault);
+  for (const Advice& advice : row.advice) {
+    writer.Key(advice.metric.c_str());
+    writer.StartObject();
+    const bool fail = advice.decision == Decision::kFail;
+    Text(writer, "advice", fail ? "FAIL" : advice.decision == Decision::kPass ? "PASS" : "INCONCLUSIVE");
+    Number(writer, "ratio", advice.estimate.ratio);
+    Number(writer, "ratio_low", advice.estimate.interval.low);
+    Number(writer, "ratio_high", advice.estimate.interval.high);
+    Number(writer, "smallest_visible_slowdown", advice.estimate.smallest_visible);
+    writer.EndObject();
+  }
   writer.EndObject();
 }
 

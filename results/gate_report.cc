@@ -78,6 +78,21 @@ std::string MarkdownTable(const std::vector<const GateRow*>& rows) {
   return table;
 }
 
+// The tails that became slower, for all the noise.
+std::string AdviceLines(const GateReport& report, const std::string& bullet,
+                        std::string (*escape)(const std::string&)) {
+  std::string text;
+  for (const GateRow& row : report.rows) {
+    for (const auto& advice : row.advice) {
+      if (advice.decision != Decision::kFail) continue;
+      absl::StrAppend(&text, bullet, "advisory: ", escape(row.name), ": ", advice.metric,
+                      absl::StrFormat(" is slower, ratio %.3f (%.3f–%.3f)\n", advice.estimate.ratio,
+                                      advice.estimate.interval.low, advice.estimate.interval.high));
+    }
+  }
+  return text;
+}
+
 std::string Xml(const std::string& text) {
   return absl::StrReplaceAll(PrintableUtf8(text), {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
 }
@@ -111,7 +126,8 @@ std::string GateText(const GateReport& report) {
                                    absl::StrCat(PadLeft(cells.visible, 7), "  ", GateVerdictName(row.verdict),
                                                 row.detail.empty() ? "" : ": ", PrintableUtf8(row.detail))});
   }
-  absl::StrAppend(&text, "\n", Rules(report), "\n", Counts(report), "\n", GateVerdictName(Overall(report)), "\n");
+  absl::StrAppend(&text, "\n", AdviceLines(report, "", PrintableUtf8), Rules(report), "\n", Counts(report), "\n",
+                  GateVerdictName(Overall(report)), "\n");
   return text;
 }
 
@@ -129,7 +145,10 @@ std::string GateMarkdown(const GateReport& report) {
     absl::StrAppend(&text, "- environments differ: ", MarkdownText(difference.key), "\n");
   }
   for (const std::string& warning : report.warnings) absl::StrAppend(&text, "- ", MarkdownText(warning), "\n");
-  const std::string tail = absl::StrCat("\n", Rules(report), "\n");
+  // Cut with room for the table, which matters more.
+  std::string advice = AdviceLines(report, "- ", MarkdownText);
+  if (advice.size() > kMaxCommentBytes / 4) advice.resize(advice.rfind('\n', kMaxCommentBytes / 4) + 1);
+  const std::string tail = absl::StrCat("\n", advice, advice.empty() ? "" : "\n", Rules(report), "\n");
   const auto append = [&](const std::vector<const GateRow*>& rows, const std::string& before,
                           const std::string& after) {
     std::vector<const GateRow*> kept = rows;

@@ -108,7 +108,7 @@ absl::StatusOr<Session> Prepare(const Program& base, const Program& head, const 
   return session;
 }
 
-absl::StatusOr<double> Measure(const Session& session, Side side, size_t row, const Janitor& janitor) {
+absl::StatusOr<SliceTimes> Measure(const Session& session, Side side, size_t row, const Janitor& janitor) {
   return RunSlice(side == Side::kBase ? session.base : session.head, session.report.rows[row].name, session.plans[row],
                   janitor);
 }

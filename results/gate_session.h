@@ -27,7 +27,7 @@ struct Session {
 absl::StatusOr<Session> Prepare(const Program& base, const Program& head, const std::string& filter,
                                 const SliceOptions& options, const Janitor& janitor);
 
-absl::StatusOr<double> Measure(const Session& session, Side side, size_t row, const Janitor& janitor);
+absl::StatusOr<SliceTimes> Measure(const Session& session, Side side, size_t row, const Janitor& janitor);
 
 // The highest CPU that this process may run on: the lowest has most of the interrupts.
 int LastAllowedCpu();

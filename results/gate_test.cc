@@ -38,9 +38,9 @@ GateRun QuietRun(const std::vector<double>& factors) {
   run.seed = 5;
   run.rules.benchmarks = factors.size();
   auto random = std::make_shared<std::mt19937_64>(3);
-  run.measure = [factors, random](Side side, size_t row) -> absl::StatusOr<double> {
+  run.measure = [factors, random](Side side, size_t row) -> absl::StatusOr<SliceTimes> {
     std::normal_distribution<double> noise(0, 0.01);
-    return 1000 * std::exp(noise(*random)) * (side == Side::kHead ? factors[row] : 1);
+    return SliceTimes{1000 * std::exp(noise(*random)) * (side == Side::kHead ? factors[row] : 1)};
   };
   run.time_is_up = [] { return false; };
   run.progress = [](size_t, size_t) {};
@@ -66,9 +66,9 @@ TEST(Gate, ASeedReplaysTheOrder) {
     GateRun run = QuietRun({1, 1, 1});
     run.seed = seed;
     std::string& order = orders.emplace_back();
-    run.measure = [&order](Side side, size_t row) -> absl::StatusOr<double> {
+    run.measure = [&order](Side side, size_t row) -> absl::StatusOr<SliceTimes> {
       order += std::to_string(row) + (side == Side::kBase ? "b" : "h");
-      return 1000;
+      return SliceTimes{1000};
     };
     GateReport report = Rows({"a", "b", "c"});
     RunGate(run, report);
@@ -79,10 +79,10 @@ TEST(Gate, ASeedReplaysTheOrder) {
 
 TEST(Gate, WhatFailsIsAnErrorOfThatSide) {
   GateRun run = QuietRun({1, 1, 1});
-  run.measure = [](Side side, size_t row) -> absl::StatusOr<double> {
+  run.measure = [](Side side, size_t row) -> absl::StatusOr<SliceTimes> {
     if (row == 1 && side == Side::kHead) return absl::FailedPreconditionError("told to fail");
     if (row == 2 && side == Side::kBase) return absl::FailedPreconditionError("told to fail");
-    return 1000;
+    return SliceTimes{1000};
   };
   GateReport report = Rows({"good", "bad head", "bad base"});
   RunGate(run, report);
@@ -111,15 +111,34 @@ TEST(Gate, WithoutTimeThereIsNoPass) {
 TEST(Gate, AnInterruptEndsItWithoutALastLook) {
   GateRun run = QuietRun({1.5});
   auto slices = std::make_shared<int>(0);
-  run.measure = [slices](Side side, size_t) -> absl::StatusOr<double> {
+  run.measure = [slices](Side side, size_t) -> absl::StatusOr<SliceTimes> {
     if (++*slices > 31) return absl::CancelledError("interrupted");
-    return side == Side::kHead ? 1500 : 1000;
+    return SliceTimes{side == Side::kHead ? 1500.0 : 1000.0};
   };
   GateReport report = Rows({"a"});
   RunGate(run, report);
   EXPECT_TRUE(report.interrupted);
   EXPECT_EQ(report.rows[0].log_ratios.size(), 15U) << "half a pair is none";
   EXPECT_EQ(report.rows[0].verdict, GateVerdict::kInconclusive);
+}
+
+TEST(Gate, ATailThatBecameSlowerAdvisesAndChangesNoVerdict) {
+  GateRun run = QuietRun({1, 1});
+  auto random = std::make_shared<std::mt19937_64>(3);
+  run.measure = [random](Side side, size_t row) -> absl::StatusOr<SliceTimes> {
+    std::normal_distribution<double> noise(0, 0.01);
+    const double factor = side == Side::kHead && row == 1 ? 3 : 1;
+    return SliceTimes{1000 * std::exp(noise(*random)), {{"p99_ns", 5000 * factor * std::exp(noise(*random))}}};
+  };
+  GateReport report = Rows({"same", "slow tail"});
+  RunGate(run, report);
+  EXPECT_EQ(Overall(report), GateVerdict::kPass);
+  ASSERT_EQ(report.rows[1].advice.size(), 1U) << "p999_ns was not measured";
+  EXPECT_EQ(report.rows[0].advice[0].decision, Decision::kPass);
+  EXPECT_EQ(report.rows[1].advice[0].decision, Decision::kFail);
+  EXPECT_THAT(GateText(report), HasSubstr("advisory: slow tail: p99_ns is slower, ratio 2.9"));
+  EXPECT_THAT(GateMarkdown(report), HasSubstr("- advisory: slow tail"));
+  EXPECT_THAT(GateJson(report), HasSubstr("\"advice\": \"FAIL\""));
 }
 
 GateReport Sample() {

@@ -126,8 +126,8 @@ absl::StatusOr<Planned> PlanSlices(const Program& program, const std::string& be
   return planned;
 }
 
-absl::StatusOr<double> RunSlice(const Program& program, const std::string& benchmark, const Plan& plan,
-                                const Janitor& janitor) {
+absl::StatusOr<SliceTimes> RunSlice(const Program& program, const std::string& benchmark, const Plan& plan,
+                                    const Janitor& janitor) {
   const absl::StatusOr<RunFile> file = RunRows(program, benchmark, plan, janitor);
   if (!file.ok()) return file.status();
   std::vector<double> values;
@@ -138,7 +138,16 @@ absl::StatusOr<double> RunSlice(const Program& program, const std::string& bench
       return Failed(benchmark, absl::StrCat("no number: ", plan.metric, " is ", values.back()));
     }
   }
-  return HarrellDavis(std::move(values), 0.5);
+  SliceTimes times;
+  times.typical = HarrellDavis(std::move(values), 0.5);
+  // Of several repetitions each tail would be of too few samples.
+  if (file->rows.size() > 1) return times;
+  for (const TailLimit& tail : kTails) {
+    const auto counter = file->rows.front().counters.find(tail.metric);
+    if (counter == file->rows.front().counters.end() || !(counter->second > 0)) continue;
+    times.tails[tail.metric] = counter->second;
+  }
+  return times;
 }
 
 }  // namespace ipcmark::results

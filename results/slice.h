@@ -19,6 +19,7 @@
 
 #include "absl/status/statusor.h"
 #include "results/child.h"
+#include "results/gate.h"
 #include "results/janitor.h"
 #include "results/run_file.h"
 
@@ -59,9 +60,8 @@ struct Planned {
 absl::StatusOr<Planned> PlanSlices(const Program& program, const std::string& benchmark, const SliceOptions& options,
                                    bool counts_iterations, const Janitor& janitor);
 
-// Nanoseconds.
-absl::StatusOr<double> RunSlice(const Program& program, const std::string& benchmark, const Plan& plan,
-                                const Janitor& janitor);
+absl::StatusOr<SliceTimes> RunSlice(const Program& program, const std::string& benchmark, const Plan& plan,
+                                    const Janitor& janitor);
 
 // For --benchmark_filter: a regular expression that finds this name only.
 std::string ExactFilter(const std::string& benchmark);
