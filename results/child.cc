@@ -44,7 +44,7 @@ std::string TakeFile(const std::string& path) {
 // Only async-signal-safe calls: we are a copy of a process.
 [[noreturn]] void Become(const Command& command, char* const* argv, pid_t parent, int out, int err) {
   setpgid(0, 0);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(kCannotExec);
   for (const int restored : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) signal(restored, SIG_DFL);
   const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -62,12 +62,12 @@ std::string TakeFile(const std::string& path) {
   _exit(kCannotExec);
 }
 
-// False when it had to be killed.
-bool AwaitEnd(pid_t pid, double limit_seconds) {
+// False when it is still there after the limit (0: none), or when `heeds_interrupts` and we are interrupted.
+bool AwaitEnd(pid_t pid, double limit_seconds, bool heeds_interrupts) {
   const double end = Seconds() + limit_seconds;
   const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   bool ended = false;
-  while (!interrupted && (limit_seconds <= 0 || Seconds() < end)) {
+  while (!(heeds_interrupts && interrupted) && (limit_seconds <= 0 || Seconds() < end)) {
     constexpr int step_millis = 100;
     pollfd event = {fd, POLLIN, 0};
     // Without pidfds (before Linux 5.3) poll only sleeps, and waitid below does the work.
@@ -115,7 +115,12 @@ absl::StatusOr<ChildEnd> RunChild(const Command& command, const Janitor& janitor
   if (pid < 0) return absl::UnavailableError(absl::StrCat("fork: ", std::strerror(error), "; end some processes"));
   setpgid(pid, pid);  // also here: whoever comes first
   janitor.Watch(pid);
-  const bool ended = AwaitEnd(pid, command.limit_seconds);
+  const bool ended = AwaitEnd(pid, command.limit_seconds, true);
+  if (!ended) {
+    // First politely: //bench then removes its kernel objects, which outlive their processes.
+    kill(-pid, SIGTERM);
+    AwaitEnd(pid, kGraceSeconds, false);
+  }
   kill(-pid, SIGKILL);  // what it left running, or all of it; the zombie still holds the group's number
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {

@@ -1,5 +1,5 @@
 // Runs one program to its end, for the gate: in a process group of its own, with a time limit, stopped when the gate is
-// interrupted, killed when the gate is killed.
+// interrupted, or killed.
 #ifndef IPCMARK_RESULTS_CHILD_H_
 #define IPCMARK_RESULTS_CHILD_H_
 
@@ -32,8 +32,8 @@ struct ChildEnd {
 extern std::atomic<bool> interrupted;
 void CatchInterrupts();
 
-// Cancelled when interrupted, DeadlineExceeded after the limit (both after the whole group was killed), Unavailable
-// when it cannot be started; each in one sentence.
+// Cancelled when interrupted, DeadlineExceeded after the limit (both after the whole group was ended, by SIGTERM or
+// else by SIGKILL), Unavailable when it cannot be started; each in one sentence.
 absl::StatusOr<ChildEnd> RunChild(const Command& command, const Janitor& janitor);
 
 // The last line that says something, for an error message.

@@ -37,6 +37,14 @@ void Remove(const std::string& folder) {
   }
 }
 
+// First politely: //bench then removes its kernel objects, which outlive their processes.
+void EndGroup(pid_t leader) {
+  constexpr useconds_t pause_micros = 20000;
+  constexpr int tries = static_cast<int>(kGraceSeconds * 1e6 / pause_micros);
+  for (int i = 0; i < tries && kill(-leader, i == 0 ? SIGTERM : 0) == 0; ++i) usleep(pause_micros);
+  kill(-leader, SIGKILL);
+}
+
 void Git(const std::string& repository, const char* verb, const std::string& path) {
   const pid_t pid = fork();
   if (pid == 0) {
@@ -60,7 +68,7 @@ void Git(const std::string& repository, const char* verb, const std::string& pat
     if (line[0] == kWatch && !absl::SimpleAtoi(argument, &watched)) watched = 0;
     if (line[0] == kPrune) repository = argument;
   }
-  if (watched > 1) kill(-watched, SIGKILL);
+  if (watched > 1) EndGroup(watched);
   // A worktree that was being made is locked, and prune would keep it.
   for (const char* tree : {kBaseTree, kHeadTree}) {
     if (!repository.empty()) Git(repository, "unlock", absl::StrCat(folder, "/", tree));

@@ -17,6 +17,9 @@ namespace ipcmark::results {
 constexpr char kBaseTree[] = "base";
 constexpr char kHeadTree[] = "head";
 
+// What is told to end has so long to clean up after itself before it is killed.
+constexpr double kGraceSeconds = 5;
+
 class Janitor {
  public:
   // Makes the folder, under $TMPDIR or /tmp. Must be called before the process has a second thread.

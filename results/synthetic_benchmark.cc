@@ -55,7 +55,7 @@ void Register(const Options& options) {
       }
       while (name == options.hang) pause();
       Work(state, done, options.iterations);
-    });
+    })->Unit(benchmark::kNanosecond);
   }
 }
 
