@@ -73,7 +73,7 @@ std::string Markdown(const Report& report) {
 }
 
 std::string CsvCell(const std::string& text) {
-  const std::string printable = PrintableUtf8(text);
+  std::string printable = PrintableUtf8(text);
   if (printable.find_first_of(",\"\r\n") == std::string::npos) return printable;
   return absl::StrCat("\"", absl::StrReplaceAll(printable, {{"\"", "\"\""}}), "\"");
 }
