@@ -104,7 +104,8 @@ TEST_F(GateCli, TheSameProgramDoesNotFail) {
 TEST_F(GateCli, WhatIsMissingOrFailsIsNeverAPass) {
   const std::string good = Synthetic();
   const std::string filter = "--filter=Chain/(200|400)$";
-  Outcome outcome = Gate(Short(good, Program("hides", "--hide=Chain/400")) + std::vector<std::string>{filter});
+  Outcome outcome =
+      Gate(Short(good, Program("hides", "--benchmark_filter=-Chain/400")) + std::vector<std::string>{filter});
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_THAT(outcome.output, HasSubstr("ERROR in head: missing there"));
   outcome = Gate(Short(good, Program("fails", "--fail=Chain/400")) + std::vector<std::string>{filter});

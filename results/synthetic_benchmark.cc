@@ -2,7 +2,8 @@
 //
 //   --slowdown=5%     every benchmark does so much more work
 //   --only=NAME       the slowdown is for this benchmark only
-//   --hide=NAME       is not there;  --fail=NAME: fails;  --hang=NAME: never ends
+//   --fail=NAME       fails
+//   --hang=NAME       never ends
 //
 // It understands --benchmark_min_time=Nx, whichever version of the library it is built with.
 #include <benchmark/benchmark.h>
@@ -24,7 +25,6 @@ namespace {
 struct Options {
   double slowdown = DEFAULT_SLOWDOWN;
   std::string only;
-  std::string hide;
   std::string fail;
   std::string hang;
   int64_t iterations = 0;
@@ -42,22 +42,25 @@ void Work(benchmark::State& state, int64_t steps, int64_t iterations) {
   }
 }
 
-void Register(const Options& options) {
-  for (const int64_t steps : {200, 400, 1000, 4000}) {
-    const std::string name = "Chain/" + std::to_string(steps);
-    if (name == options.hide) continue;
-    const bool slow = options.only.empty() || options.only == name;
-    const auto done = static_cast<int64_t>(static_cast<double>(steps) * (1 + (slow ? options.slowdown : 0)));
-    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-      if (name == options.fail) {
-        state.SkipWithError("told to fail");
-        return;
-      }
-      while (name == options.hang) pause();
-      Work(state, done, options.iterations);
-    })->Unit(benchmark::kNanosecond);
-  }
+Options& TheOptions() {
+  static Options options;
+  return options;
 }
+
+void Chain(benchmark::State& state) {
+  const Options& options = TheOptions();
+  const int64_t steps = state.range(0);
+  const std::string name = "Chain/" + std::to_string(steps);
+  if (name == options.fail) {
+    state.SkipWithError("told to fail");
+    return;
+  }
+  while (name == options.hang) pause();
+  const bool slow = options.only.empty() || options.only == name;
+  const double factor = 1 + (slow ? options.slowdown : 0);
+  Work(state, static_cast<int64_t>(static_cast<double>(steps) * factor), options.iterations);
+}
+BENCHMARK(Chain)->Arg(200)->Arg(400)->Arg(1000)->Arg(4000);
 
 // Takes what is ours out of the arguments.
 Options Take(std::vector<char*>& arguments) {
@@ -72,8 +75,6 @@ Options Take(std::vector<char*>& arguments) {
       options.slowdown = std::atof(percent) / 100;
     } else if (const char* only = value("--only=")) {
       options.only = only;
-    } else if (const char* hide = value("--hide=")) {
-      options.hide = hide;
     } else if (const char* fail = value("--fail=")) {
       options.fail = fail;
     } else if (const char* hang = value("--hang=")) {
@@ -92,13 +93,12 @@ Options Take(std::vector<char*>& arguments) {
 
 int main(int argc, char** argv) {
   std::vector<char*> arguments(argv, argv + argc);
-  const Options options = Take(arguments);
+  const Options& options = TheOptions() = Take(arguments);
   static char one_run[] = "--benchmark_min_time=0.000000001";
   if (options.iterations > 0) arguments.push_back(one_run);
   int count = static_cast<int>(arguments.size());
   benchmark::Initialize(&count, arguments.data());
   if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 1;
-  Register(options);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
