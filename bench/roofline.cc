@@ -16,10 +16,11 @@ namespace {
 
 constexpr uint64_t kMinRoundTrips = 20;
 constexpr uint64_t kMaxRoundTrips = 1'000;
-constexpr uint64_t kMaxSamplesHere = 4 * kMaxRoundTrips;
+constexpr uint64_t kBursts = 2;  // of a slice: before and behind its timed messages
+constexpr uint64_t kMaxPingPongs = kBursts * kMaxRoundTrips;
 constexpr uint64_t kChunkBytes = 4096;
 constexpr uint64_t kCopyBursts = 3;  // of one Lead
-constexpr uint64_t kMaxCopyBursts = 4 * kCopyBursts;
+constexpr uint64_t kMaxCopyBursts = kBursts * kCopyBursts;
 constexpr uint64_t kMaxBurstBytes = 2 << 20;
 constexpr uint64_t kMinBurstChunks = 8;
 
@@ -42,14 +43,14 @@ double MedianOf(std::vector<double> values) {
 struct LinePingPong::Shared {
   alignas(os::kCacheLineBytes) std::atomic<uint64_t> line;
   alignas(os::kCacheLineBytes) uint64_t samples;
-  int64_t samples_nanos[kMaxSamplesHere];
+  int64_t samples_nanos[kMaxPingPongs];
 };
 
 absl::StatusOr<LinePingPong> LinePingPong::Create(uint64_t messages) {
   absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedAnonymous(sizeof(Shared));
   if (!mapping.ok()) return mapping.status();
   auto* shared = new (mapping->address()) Shared{};
-  std::fill_n(shared->samples_nanos, kMaxSamplesHere, 0);  // touched before the clock starts
+  std::fill_n(shared->samples_nanos, kMaxPingPongs, 0);  // touched before the clock starts
   return LinePingPong(*std::move(mapping), std::clamp(messages / 4, kMinRoundTrips, kMaxRoundTrips));
 }
 
@@ -67,7 +68,7 @@ void LinePingPong::Lead() noexcept {
   for (uint64_t n = 0; n < rounds_; ++n) {
     there_and_back();
     const int64_t after = os::MonotonicNanos();
-    if (all.samples < kMaxSamplesHere) all.samples_nanos[all.samples++] = after - before;
+    if (all.samples < kMaxPingPongs) all.samples_nanos[all.samples++] = after - before;
     before = after;
   }
 }

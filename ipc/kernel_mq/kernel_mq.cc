@@ -17,10 +17,8 @@ namespace {
 timespec Realtime(Deadline deadline) noexcept {
   // A day is enough: who waits that long looks again.
   constexpr int64_t kLongestNanos = 86'400 * os::kNanosPerSecond;
-  const int64_t left = std::clamp<int64_t>(deadline.monotonic_nanos - os::MonotonicNanos(), 0, kLongestNanos);
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return os::ToTimespec(now.tv_sec * os::kNanosPerSecond + now.tv_nsec + left);
+  const int64_t now = os::MonotonicNanos();
+  return os::RealtimeAt(std::clamp(deadline.monotonic_nanos, now, now + kLongestNanos));
 }
 
 // Runs call(until) with null for ever and a time long past for at once. `needed`: for kTooBig.

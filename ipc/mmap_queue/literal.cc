@@ -49,10 +49,7 @@ int WaitUntilMonotonic(pthread_cond_t* condition, pthread_mutex_t* lock, const t
   if (until == nullptr) return pthread_cond_wait(condition, lock);
 #ifdef __SANITIZE_THREAD__
   // GCC 12's ThreadSanitizer does not know pthread_cond_clockwait and would not see that it gives the lock back.
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  const int64_t left = until->tv_sec * os::kNanosPerSecond + until->tv_nsec - os::MonotonicNanos();
-  const timespec realtime = os::ToTimespec(now.tv_sec * os::kNanosPerSecond + now.tv_nsec + left);
+  const timespec realtime = os::RealtimeAt(until->tv_sec * os::kNanosPerSecond + until->tv_nsec);
   return pthread_cond_timedwait(condition, lock, &realtime);
 #else
   return pthread_cond_clockwait(condition, lock, CLOCK_MONOTONIC, until);

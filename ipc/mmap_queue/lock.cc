@@ -111,9 +111,7 @@ int Hold::TryUntil(pthread_mutex_t* lock, int64_t until_nanos) noexcept {
   if (!IsOfOurKind(lock)) return EBADMSG;
 #ifdef __SANITIZE_THREAD__
   // GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock and would take the unlock for a bug.
-  timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
-  until = os::ToTimespec(until.tv_sec * os::kNanosPerSecond + until.tv_nsec + until_nanos - os::MonotonicNanos());
+  const timespec until = os::RealtimeAt(until_nanos);
   return Classified(pthread_mutex_timedlock(lock, &until));
 #else
   const timespec until = os::ToTimespec(until_nanos);

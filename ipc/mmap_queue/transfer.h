@@ -131,6 +131,32 @@ class View {
     if (limit.Passed()) return IoResult::Of(Outcome::kDeadline, ETIMEDOUT);
     return IoResult::Ok(0);
   }
+  // Of one call: whether MayWait was asked, and how its last sleep ended.
+  struct Waiting {
+    bool asked = false;
+    os::FutexWait last = os::FutexWait::kChanged;
+    int err = 0;
+  };
+  // With the lock held and nothing to do: asks and polls, or sleeps on `condition`, while the queue holds `hopeless`
+  // messages. Gives the lock back. ok: look again.
+  template <typename Limit>
+  IoResult Await(Condition& condition, uint32_t hopeless, bool damaged, Waiting& waiting, Limit& limit, Hold& hold) {
+    if (waiting.asked || damaged) {
+      const IoResult why_not = WhyNot(damaged, waiting.last, waiting.err, limit);
+      if (!why_not.ok()) {
+        Unlock(hold);
+        return why_not;
+      }
+      waiting.last = Sleep(condition, limit, hold);
+      waiting.err = errno;
+      return IoResult::Ok(0);
+    }
+    Unlock(hold);
+    waiting.asked = true;
+    const IoResult may_wait = limit.MayWait();
+    if (may_wait.ok() && limit.spins()) Spin(hopeless);
+    return may_wait;
+  }
   // Polls without the lock for a bounded number of rounds, while the queue holds `hopeless` messages.
   void Spin(uint32_t hopeless) const noexcept;
 
@@ -147,9 +173,7 @@ template <typename Limit>
 IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit& limit) {
   if (message.size() > core_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
   if (priority >= kPriorityLevels) return IoResult::Of(Outcome::kError, EINVAL);
-  os::FutexWait last = os::FutexWait::kWoken;
-  int wait_err = 0;
-  for (bool asked = false;;) {
+  for (Waiting waiting;;) {
     Hold hold;
     IoResult result = Lock(limit, hold);
     if (!result.ok()) return result;
@@ -159,34 +183,19 @@ IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit
       Finish(slot, hold);
       return IoResult::Ok(message.size());
     }
-    if (asked || damaged) {
-      result = WhyNot(damaged, last, wait_err, limit);
-      if (!result.ok()) {
-        Unlock(hold);
-        return result;
-      }
-      last = Sleep(header().not_full, limit, hold);
-      wait_err = errno;
-    } else {
-      Unlock(hold);
-      asked = true;
-      result = limit.MayWait();
-      if (!result.ok()) return result;
-      if (limit.spins()) Spin(core_.depth());
-    }
+    result = Await(header().not_full, core_.depth(), damaged, waiting, limit, hold);
+    if (!result.ok()) return result;
   }
 }
 
 template <typename Limit>
 IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& limit) {
-  os::FutexWait last = os::FutexWait::kChanged;
-  int wait_err = 0;
-  for (bool asked = false;;) {
+  for (Waiting waiting;;) {
     Hold hold;
     IoResult result = Lock(limit, hold);
     if (!result.ok()) return result;
     Notice& notice = header().notice;
-    if (last == os::FutexWait::kWoken && notice.in_transit > 0) --notice.in_transit;
+    if (waiting.last == os::FutexWait::kWoken && notice.in_transit > 0) --notice.in_transit;
     bool damaged = false;
     const uint32_t slot = core_.Highest(&damaged);
     if (slot != kNoSlot) {
@@ -204,21 +213,8 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
       if (priority != nullptr) *priority = its_priority;
       return IoResult::Ok(payload.size());
     }
-    if (asked || damaged) {
-      result = WhyNot(damaged, last, wait_err, limit);
-      if (!result.ok()) {
-        Unlock(hold);
-        return result;
-      }
-      last = Sleep(header().not_empty, limit, hold);
-      wait_err = errno;
-    } else {
-      Unlock(hold);
-      asked = true;
-      result = limit.MayWait();
-      if (!result.ok()) return result;
-      if (limit.spins()) Spin(0);
-    }
+    result = Await(header().not_empty, 0, damaged, waiting, limit, hold);
+    if (!result.ok()) return result;
   }
 }
 

@@ -26,6 +26,13 @@ inline timespec ToTimespec(int64_t nanos) noexcept {
   return {.tv_sec = nanos / kNanosPerSecond, .tv_nsec = nanos % kNanosPerSecond};
 }
 
+// The instant of CLOCK_REALTIME that is this one of CLOCK_MONOTONIC, as long as nobody sets the clock.
+inline timespec RealtimeAt(int64_t monotonic_nanos) noexcept {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return ToTimespec(now.tv_sec * kNanosPerSecond + now.tv_nsec + monotonic_nanos - MonotonicNanos());
+}
+
 // `nanos` from now.
 inline Deadline After(int64_t nanos) noexcept { return {MonotonicNanos() + nanos}; }
 

@@ -3,7 +3,10 @@
 
 // A memory mapping that unmaps itself.
 
+#include <atomic>
 #include <cstddef>
+#include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -38,6 +41,18 @@ class Mapping {
   void* address_ = nullptr;
   size_t bytes_ = 0;
 };
+
+// A copy of what lies in memory that others may write to, to be checked and then used: they change nothing about it.
+template <typename T>
+T CopyOnce(const void* memory) noexcept {
+  static_assert(std::is_trivially_copyable_v<T>);
+  T copy;
+  memcpy(&copy, memory, sizeof(copy));
+  // For the compiler only: behind this it must take the memory for changed, so it cannot check one reading of a size
+  // and use another.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  return copy;
+}
 
 }  // namespace ipcmark::os
 

@@ -31,6 +31,7 @@
 
 #include "absl/strings/str_format.h"
 #include "ipc/channel.h"
+#include "ipc/os/mapping.h"
 #include "ipc/shm_broadcast/receiver.h"
 #include "ipc/shm_broadcast/ring_layout.h"
 #include "ipc/shm_broadcast/sender.h"
@@ -112,9 +113,7 @@ template <template <typename> class Atomic>
 absl::StatusOr<RingView<Atomic>> BasicChannel<Atomic>::Open() {
   if (attachment_ == nullptr) return absl::FailedPreconditionError("shm_broadcast: open ends before ReleaseEnds");
   const auto& header = *static_cast<const Header<Atomic>*>(attachment_->address());
-  const Constants constants = header.constants;
-  // For the compiler only: it cannot check one reading of a size and use another.
-  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const auto constants = os::CopyOnce<Constants>(&header.constants);
   // Relaxed: only whether it can be true at all.
   if (!IsValidRing(constants, attachment_->bytes()) ||
       header.count.sent.load(std::memory_order_relaxed) > kMaxMessages) {

@@ -1,16 +1,12 @@
 #include "ipc/shm_mpmc/ring_layout.h"
 
-#include <cstring>
+#include "ipc/os/mapping.h"
 
 namespace ipcmark::shm_mpmc {
 
 std::optional<RingConstants> ReadConstants(const void* memory, uint64_t mapped_bytes) {
   if (mapped_bytes < sizeof(RingHeader<std::atomic>)) return std::nullopt;
-  RingConstants copy;
-  memcpy(&copy, memory, sizeof(copy));
-  // For the compiler only: behind this it must take the memory for changed, so it cannot check one reading of a size
-  // and use another.
-  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const auto copy = os::CopyOnce<RingConstants>(memory);
   // Sizes first: what Create would refuse has no layout to compare with.
   if (copy.depth_messages == 0 || copy.depth_messages > kMaxDepthMessages ||
       copy.max_message_bytes > kMaxMessageBytes ||

@@ -1,6 +1,4 @@
-#include <atomic>
-#include <cstring>
-
+#include "ipc/os/mapping.h"
 #include "ipc/sysv_shm/sysv_shm.h"
 
 namespace ipcmark::sysv_shm {
@@ -16,11 +14,7 @@ bool IsValidRing(const RingConstants& constants, uint64_t mapped_bytes) {
 
 std::optional<RingConstants> ReadConstants(const void* memory, uint64_t mapped_bytes) {
   if (mapped_bytes < sizeof(RingConstants)) return std::nullopt;
-  RingConstants copy;
-  memcpy(&copy, memory, sizeof(copy));
-  // For the compiler only: behind this it must take the memory for changed, so it cannot check one reading of a size
-  // and use another.
-  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const auto copy = os::CopyOnce<RingConstants>(memory);
   if (!IsValidRing(copy, mapped_bytes)) return std::nullopt;
   return copy;
 }
