@@ -105,7 +105,6 @@ TEST(MmapQueue, TheNextCallerMendsWhatAKilledOwnerLeftHalfChanged) {
   auto tear = [](Probe& probe) {
     QueueHeader& header = probe.header();
     header.priorities = PriorityMap{};
-    header.free_head = 77;
     header.count = 99;
     header.next_sequence = 0;
   };

@@ -8,6 +8,7 @@
 #include "ipc/copy.h"
 #include "ipc/mmap_queue/literal.h"
 #include "ipc/mmap_queue/lock.h"
+#include "ipc/os/cpu.h"
 
 namespace ipcmark::mmap_queue {
 namespace {
@@ -24,6 +25,9 @@ uint32_t LockKindOf(Policy policy) {
   return static_cast<uint32_t>(policy == Policy::kPosix ? LiteralLockKind() : LockKind());
 }
 
+// Slots. A line takes as long to come from another CPU as a few calls take.
+constexpr uint32_t kPrefetchedAhead = 4;
+
 int HighestBit(uint64_t word) { return 63 - std::countl_zero(word); }
 
 }  // namespace
@@ -32,7 +36,7 @@ Core::Core(void* mapping, const Sizes& sizes)
     : header_(static_cast<QueueHeader*>(mapping)),
       tails_(reinterpret_cast<uint32_t*>(At(mapping, TailsOffset()))),
       slots_(reinterpret_cast<Slot*>(At(mapping, SlotsOffset()))),
-      scratch_(reinterpret_cast<uint32_t*>(At(mapping, ScratchOffset(sizes.depth_messages)))),
+      free_(reinterpret_cast<uint32_t*>(At(mapping, FreeOffset(sizes.depth_messages)))),
       payloads_(At(mapping, PayloadsOffset(sizes.depth_messages))),
       depth_(sizes.depth_messages),
       max_message_bytes_(sizes.max_message_bytes),
@@ -83,16 +87,18 @@ std::optional<Sizes> Core::Check(const void* mapping, uint64_t mapped_bytes) {
 }
 
 uint32_t Core::Prepare(std::span<const std::byte> message, uint32_t priority, bool* damaged) noexcept {
-  const uint32_t index = Once(header_->free_head);
-  if (index == kNoSlot) {
-    // Nobody would ever wake a sender that took a lost free list for a full queue.
-    if (header_->count.load(std::memory_order_relaxed) != depth_) *damaged = true;
+  const uint32_t used = count();
+  if (used == depth_) {
+    // Nobody would ever wake a sender that took a damaged count for a full queue.
+    if (header_->priorities.top == 0) *damaged = true;
     return kNoSlot;
   }
+  const uint32_t index = used < depth_ ? Once(free_[used]) : kNoSlot;
   if (index >= depth_ || slots_[index].state.load(std::memory_order_relaxed) != kFree) {
     *damaged = true;
     return kNoSlot;
   }
+  if (used + kPrefetchedAhead < depth_) PrefetchSlot(Once(free_[used + kPrefetchedAhead]));
   Slot& slot = slots_[index];
   CopyFresh(payloads_ + index * payload_bytes_, message.data(), message.size());
   slot.bytes = static_cast<uint32_t>(message.size());
@@ -101,13 +107,17 @@ uint32_t Core::Prepare(std::span<const std::byte> message, uint32_t priority, bo
   return index;
 }
 
+void Core::PrefetchSlot(uint32_t index) const noexcept {
+  if (index >= depth_) return;
+  os::PrefetchForWrite(&slots_[index]);
+  os::PrefetchForWrite(payloads_ + index * payload_bytes_);
+}
+
 void Core::Commit(uint32_t index) noexcept {
   Slot& slot = slots_[index];
-  const uint32_t next_free = slot.next;
   // Release: a rebuild after our death that sees kCommitted sees the payload and the fields above too. The living are
   // ordered by the lock.
   slot.state.store(kCommitted, std::memory_order_release);
-  header_->free_head = next_free;
   header_->next_sequence = slot.sequence + 1;
   Link(index);
 }
@@ -147,6 +157,7 @@ uint32_t Core::Highest(bool* damaged) const noexcept {
     *damaged = true;
     return kNoSlot;
   }
+  if (oldest != tail) PrefetchSlot(Once(slots_[oldest].next));
   return oldest;
 }
 
@@ -166,9 +177,9 @@ void Core::Take(uint32_t index) noexcept {
   } else if (tail < depth_) {
     slots_[tail].next = slot.next;
   }
-  slot.next = header_->free_head;
-  header_->free_head = index;
-  header_->count.store(header_->count.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  const uint32_t used = std::clamp(count(), 1U, depth_) - 1;
+  free_[used] = index;
+  header_->count.store(used, std::memory_order_relaxed);
 }
 
 void Core::SetUsed(uint32_t priority) noexcept {
@@ -191,32 +202,32 @@ void Core::Rebuild() noexcept {
   header_->priorities = PriorityMap{};
   std::fill_n(tails_, kPriorityLevels, kNoSlot);
   header_->count.store(0, std::memory_order_relaxed);
-  header_->free_head = kNoSlot;
+  // The committed ones fill free_ from the front, where it is of no use while they are there; the others from the back.
   uint32_t committed = 0;
+  uint32_t first_free = depth_;
   uint64_t next_sequence = 0;
-  // Downwards, so that the free list hands out low slots first and a shallow queue stays in few pages.
+  // Downwards, so that low slots are handed out first and a shallow queue stays in few pages.
   for (uint32_t index = depth_; index-- > 0;) {
     Slot& slot = slots_[index];
     // Acquire: pairs with Commit's release in a process that may have died right after it.
     const bool intact = Once(slot.priority) < kPriorityLevels && Once(slot.bytes) <= max_message_bytes_;
     if (slot.state.load(std::memory_order_acquire) == kCommitted && intact) {
-      scratch_[committed++] = index;
+      free_[committed++] = index;
       next_sequence = std::max(next_sequence, slot.sequence + 1);
     } else {
       slot.state.store(kFree, std::memory_order_relaxed);
-      slot.next = header_->free_head;
-      header_->free_head = index;
+      free_[--first_free] = index;
     }
   }
   header_->next_sequence = next_sequence;
   // Heap sort: in place, no allocation, O(n log n) whatever the order. Linking in order of acceptance keeps the order
   // within every priority.
-  // Bounded: the scratch area is shared memory too.
+  // Bounded: this is shared memory too.
   const auto sequence = [this](uint32_t index) { return slots_[std::min(index, depth_ - 1)].sequence; };
   const auto older = [&](uint32_t a, uint32_t b) { return sequence(a) < sequence(b); };
-  std::make_heap(scratch_, scratch_ + committed, older);
-  std::sort_heap(scratch_, scratch_ + committed, older);
-  for (uint32_t i = 0; i < committed; ++i) Link(std::min(Once(scratch_[i]), depth_ - 1));
+  std::make_heap(free_, free_ + committed, older);
+  std::sort_heap(free_, free_ + committed, older);
+  for (uint32_t i = 0; i < committed; ++i) Link(std::min(Once(free_[i]), depth_ - 1));
 }
 
 }  // namespace ipcmark::mmap_queue

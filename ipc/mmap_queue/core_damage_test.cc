@@ -116,13 +116,13 @@ TEST(CoreDamage, AReceiveReportsADamagedIndexAndTakesNothing) {
 }
 
 constexpr IndexDamage kSendDamages[] = {
-    {"the first free slot is just outside", [](const PlainQueue& q, uint32_t) { q.header().free_head = kDepth; }},
-    {"the first free slot is far outside", [](const PlainQueue& q, uint32_t) { q.header().free_head = kNoSlot - 1; }},
-    {"the first free slot holds a message", [](const PlainQueue& q, uint32_t slot) { q.header().free_head = slot; }},
-    {"room and no free slot", [](const PlainQueue& q, uint32_t) { q.header().free_head = kNoSlot; }},
+    {"the next free slot is just outside", [](const PlainQueue& q, uint32_t) { q.free_slots()[1] = kDepth; }},
+    {"the next free slot is far outside", [](const PlainQueue& q, uint32_t) { q.free_slots()[1] = kNoSlot - 1; }},
+    {"the next free slot holds a message", [](const PlainQueue& q, uint32_t slot) { q.free_slots()[1] = slot; }},
+    {"room and no free slot", [](const PlainQueue& q, uint32_t) { q.free_slots()[1] = kNoSlot; }},
 };
 
-TEST(CoreDamage, ASendReportsADamagedFreeListAndSendsNothing) {
+TEST(CoreDamage, ASendReportsADamagedTableOfFreeSlotsAndSendsNothing) {
   for (const IndexDamage& damage : kSendDamages) {
     SCOPED_TRACE(damage.what);
     const PlainQueue queue(kDepth, kMaxBytes);
@@ -134,6 +134,18 @@ TEST(CoreDamage, ASendReportsADamagedFreeListAndSendsNothing) {
     EXPECT_EQ(core.Prepare(MessageOf(0, 1, 50), kPriority, &damaged), kNoSlot);
     EXPECT_TRUE(damaged);
     EXPECT_EQ(queue.header().count.load(), 1U);
+  }
+}
+
+TEST(CoreDamage, ASendReportsACountThatCannotBe) {
+  for (const uint32_t count : {kDepth, kDepth + 1, kNoSlot}) {
+    SCOPED_TRACE(count);
+    const PlainQueue queue(kDepth, kMaxBytes);
+    Core core = queue.core();
+    queue.header().count = count;
+    bool damaged = false;
+    EXPECT_EQ(core.Prepare(MessageOf(0, 0, 50), kPriority, &damaged), kNoSlot);
+    EXPECT_TRUE(damaged);
   }
 }
 

@@ -33,6 +33,9 @@ class PlainQueue {
   [[nodiscard]] std::byte* At(uint64_t offset) const { return static_cast<std::byte*>(memory_.get()) + offset; }
   [[nodiscard]] uint32_t* tails() const { return reinterpret_cast<uint32_t*>(At(TailsOffset())); }
   [[nodiscard]] Slot* slots() const { return reinterpret_cast<Slot*>(At(SlotsOffset())); }
+  [[nodiscard]] uint32_t* free_slots() const {
+    return reinterpret_cast<uint32_t*>(At(FreeOffset(header().depth_messages)));
+  }
   [[nodiscard]] size_t bytes() const { return bytes_; }
 
   // The memory in 32-bit words: what a crash can leave half-changed.

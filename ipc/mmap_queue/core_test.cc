@@ -62,18 +62,16 @@ TEST(Core, KeepsOrderWithinEachOfAllPriorities) {
 void ScrambleIndices(const PlainQueue& queue, std::mt19937_64& random) {
   QueueHeader& header = queue.header();
   header.count = static_cast<uint32_t>(random());
-  header.free_head = static_cast<uint32_t>(random());
   header.next_sequence = random();
   header.priorities.top = random();
   for (uint64_t& word : header.priorities.middle) word = random();
   for (uint64_t& word : header.priorities.used) word = random();
   for (uint32_t i = 0; i < kPriorityLevels; ++i) queue.tails()[i] = static_cast<uint32_t>(random());
   const uint32_t depth = header.depth_messages;
-  auto* scratch = reinterpret_cast<uint32_t*>(queue.At(ScratchOffset(depth)));
   for (uint32_t i = 0; i < depth; ++i) {
     Slot& slot = queue.slots()[i];
     slot.next = static_cast<uint32_t>(random());
-    scratch[i] = static_cast<uint32_t>(random());
+    queue.free_slots()[i] = static_cast<uint32_t>(random());
     if (slot.state.load() == kCommitted) continue;
     // What a sender may have left in a slot that it had not committed.
     slot.bytes = static_cast<uint32_t>(random());

@@ -5,8 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cerrno>
 #include <climits>
 #include <cstddef>
@@ -22,6 +22,8 @@ namespace ipcmark::mmap_queue {
 namespace {
 
 constexpr int64_t kStuckNanos = os::kNanosPerSecond;
+// About a microsecond: as long as two dozen short calls of the holder.
+constexpr int kFirstPauseHints = 40;
 
 int AttributesOfLock(pthread_mutexattr_t* attributes) {
   int err = pthread_mutexattr_init(attributes);
@@ -54,9 +56,9 @@ int Classified(int err) {
 #ifdef IPCMARK_RELEASES_ITSELF
 // Where the kernel looks for what this thread holds when it dies. Part of glibc's description of a thread, and so at
 // the same distance from it in every thread; a thread_local would be one more symbol of the preload library.
-robust_list_head* RobustList() noexcept {
-  static std::atomic<ptrdiff_t> distance = 0;
-  auto* const thread = std::bit_cast<char*>(pthread_self());
+inline robust_list_head* RobustList() noexcept {
+  static constinit std::atomic<ptrdiff_t> distance = 0;
+  auto* const thread = static_cast<char*>(__builtin_thread_pointer());
   ptrdiff_t known = distance.load(std::memory_order_relaxed);
   if (known == 0) [[unlikely]] {
     robust_list_head* head = nullptr;
@@ -80,11 +82,15 @@ int InitialiseLock(pthread_mutex_t* lock) {
 }
 
 int LockKind() {
-  static const int kKind = [] {
+  // Not a static of the function: its guard is a call for every use of a lock.
+  static constinit std::atomic<int> kind = 0;
+  int known = kind.load(std::memory_order_relaxed);
+  if (known == 0) [[unlikely]] {
     pthread_mutex_t sample;
-    return InitialiseLock(&sample) == 0 ? sample.__data.__kind : -1;
-  }();
-  return kKind;
+    known = InitialiseLock(&sample) == 0 ? sample.__data.__kind : -1;
+    kind.store(known, std::memory_order_relaxed);
+  }
+  return known;
 }
 
 int Hold::Try(pthread_mutex_t* lock) noexcept {
@@ -95,14 +101,13 @@ int Hold::Try(pthread_mutex_t* lock) noexcept {
   return Classified(pthread_mutex_trylock(lock));
 }
 
-int Hold::Poll(pthread_mutex_t* lock, int rounds) noexcept {
-  for (int round = 0; round < rounds; ++round) {
+int Hold::Poll(pthread_mutex_t* lock, int hints, int longest_pause_hints) noexcept {
+  for (int pause = kFirstPauseHints; hints > 0; hints -= pause, pause = std::min(2 * pause, longest_pause_hints)) {
+    for (int hint = 0; hint < pause; ++hint) os::SpinHint();
     // Only a look: a try would take the word's line away from its holder.
-    if (Once(lock->__data.__lock) == 0) {
-      const int err = Try(lock);
-      if (err != EBUSY) return err;
-    }
-    os::SpinHint();
+    if (IsTaken(lock)) continue;
+    const int err = Try(lock);
+    if (err != EBUSY) return err;
   }
   return EBUSY;
 }
@@ -118,6 +123,8 @@ int Hold::TryUntil(pthread_mutex_t* lock, int64_t until_nanos) noexcept {
   return Classified(pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until));
 #endif
 }
+
+bool Hold::IsTaken(const pthread_mutex_t* lock) noexcept { return Once(lock->__data.__lock) != 0; }
 
 int Hold::MadeConsistent(pthread_mutex_t* lock) noexcept { return pthread_mutex_consistent(lock) == 0 ? 0 : EBADMSG; }
 

@@ -32,10 +32,16 @@ class Hold {
   // 0: held. EOWNERDEAD: held, and its last owner died: repair what it guards, then MadeConsistent. EBUSY: another
   // holds it. EDEADLK: this thread does. EBADMSG: it is damaged.
   int Try(pthread_mutex_t* lock) noexcept;
-  // The same, but looks for a while whether it becomes free, without a system call.
-  int Poll(pthread_mutex_t* lock, int rounds) noexcept;
+  // The same, but looks for a while whether it becomes free, without a system call: after ever longer pauses, for about
+  // `hints` of os::SpinHint in all. The pauses are long on purpose. Each look takes the lock's line away from its
+  // holder and each change of holders takes all other lines along; let alone for a while, the holder makes its next
+  // calls at the speed of its own cache, and two processes that hammer on one queue take turns of some dozen messages
+  // instead of one: 6 instead of 1 million messages a second.
+  int Poll(pthread_mutex_t* lock, int hints, int longest_pause_hints) noexcept;
   // The same, but waits until `until_nanos` (CLOCK_MONOTONIC) and then says ETIMEDOUT.
   int TryUntil(pthread_mutex_t* lock, int64_t until_nanos) noexcept;
+  // A hint.
+  static bool IsTaken(const pthread_mutex_t* lock) noexcept;
   // After EOWNERDEAD. EBADMSG: it is damaged, and stays held.
   static int MadeConsistent(pthread_mutex_t* lock) noexcept;
   void Release(pthread_mutex_t* lock) noexcept;

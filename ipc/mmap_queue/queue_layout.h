@@ -3,15 +3,17 @@
 
 // What the queue looks like in its file. Drawn once, here:
 //
-//   QueueHeader | tails[kPriorityLevels] | slots[depth] | scratch[depth] | payloads[depth] of payload_bytes each
+//   QueueHeader | tails[kPriorityLevels] | slots[depth] | free[depth] | payloads[depth] of payload_bytes each
 //
 // THE SLOTS ARE THE TRUTH. A slot whose state is kCommitted holds an accepted message, every other one is free; `state`
 // is one word and changes with one store. Everything else (lists, bitmaps, counts) is an index over the slots, may be
 // half-changed when its owner dies, and is rebuilt from them by whoever gets the lock next (EOWNERDEAD).
 //
 // Messages of one priority form a circular singly linked list over slot.next, of which tails[priority] is the newest
-// and tails[priority]->next the oldest; a three-level bitmap finds the highest priority in use. Send and Receive are
-// O(1) whatever the depth and the mix of priorities.
+// and tails[priority]->next the oldest; a three-level bitmap finds the highest priority in use. free[count .. depth)
+// are the free slots, free[count] the next to be used, which is the one that was freed last and is warm; a table and
+// not a list, so that the slots to come can be asked for ahead. Send and Receive are O(1) whatever the depth and the
+// mix of priorities.
 
 #include <pthread.h>
 
@@ -24,7 +26,7 @@
 namespace ipcmark::mmap_queue {
 
 inline constexpr uint64_t kQueueMagic = 0x6575657571637069;  // "ipcqueue" in memory order
-inline constexpr uint32_t kQueueVersion = 3;
+inline constexpr uint32_t kQueueVersion = 4;
 inline constexpr uint32_t kPriorityLevels = 32768;  // POSIX: MQ_PRIO_MAX on Linux
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
 // Keeps every product of sizes below 2^64, whatever a damaged header says.
@@ -53,7 +55,7 @@ struct Slot {
   std::atomic<uint32_t> state;  // SlotState: the commit word
   uint32_t bytes;               // of the payload
   uint32_t priority;            // below kPriorityLevels
-  uint32_t next;                // committed: the next newer of its priority, circular; free: the next free one
+  uint32_t next;                // committed: the next newer of its priority, circular
   uint64_t sequence;            // acceptance order
   uint64_t unused;
 };
@@ -101,7 +103,7 @@ struct QueueHeader {
   Policy policy;
   alignas(os::kCacheLineBytes) pthread_mutex_t lock;  // process-shared (lock.h, literal.h); guards all that follows
   std::atomic<uint32_t> count;                        // committed messages; also read without the lock, as a hint
-  uint32_t free_head;                                 // first free slot, or kNoSlot
+  uint32_t unused;
   uint64_t next_sequence;
   uint64_t recoveries;  // how often an owner died
   alignas(os::kCacheLineBytes) Condition not_empty;
@@ -119,9 +121,9 @@ constexpr uint64_t PayloadBytes(uint32_t max_message_bytes) {
 }
 constexpr uint64_t TailsOffset() { return sizeof(QueueHeader); }
 constexpr uint64_t SlotsOffset() { return TailsOffset() + uint64_t{kPriorityLevels} * sizeof(uint32_t); }
-constexpr uint64_t ScratchOffset(uint64_t depth) { return SlotsOffset() + depth * sizeof(Slot); }
+constexpr uint64_t FreeOffset(uint64_t depth) { return SlotsOffset() + depth * sizeof(Slot); }
 constexpr uint64_t PayloadsOffset(uint64_t depth) {
-  return RoundUp(ScratchOffset(depth) + depth * sizeof(uint32_t), os::kCacheLineBytes);
+  return RoundUp(FreeOffset(depth) + depth * sizeof(uint32_t), os::kCacheLineBytes);
 }
 // Cannot overflow up to kMaxMessageBytes: depth is below 2^32.
 constexpr uint64_t QueueBytes(uint64_t depth, uint32_t max_message_bytes) {

@@ -32,8 +32,12 @@ inline constexpr int64_t kLookNanos = 40'000'000;
 // The shortest wait for the lock. Its owners hold it for a copy: a call with a deadline that has passed already must
 // not fail because it met one of them.
 inline constexpr int64_t kLockNanos = 1'000'000;
-// Rounds of polling (25 ns each) for the lock before the first sleep for it: it is held for a few hundred nanoseconds.
-inline constexpr int kLockRounds = 80;
+// Hints to the processor (25 ns each) while polling for the lock, before the first sleep for it and between two looks:
+// turns of many messages where messages are small; large ones fill their holder's time with copies anyway.
+inline constexpr int kLockHints = 4000;
+inline constexpr int kTurnHints = 640;
+inline constexpr int kNoTurnHints = 40;
+inline constexpr uint32_t kLargeMessageBytes = 2048;
 
 // One process's view of a mapped queue. Its operations may run in any number of threads at once; the mapping must
 // outlive them.
@@ -60,7 +64,8 @@ class View {
     do {
       err = hold.Try(&header().lock);
       if (err == EBUSY) [[unlikely]] {
-        err = hold.Poll(&header().lock, kLockRounds);
+        err = hold.Poll(&header().lock, kLockHints,
+                        core_.max_message_bytes() < kLargeMessageBytes ? kTurnHints : kNoTurnHints);
       }
       if (err == EBUSY) [[unlikely]] {
         err = LockSlowly(limit, hold);
