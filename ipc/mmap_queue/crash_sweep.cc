@@ -69,6 +69,7 @@ class Sweep {
   std::string KillAfter(uint64_t steps, bool* finished) {
     for (uint64_t n = 0; n < scenario_.messages; ++n) queue_.Send(MessageOf(0, n, kBytes), static_cast<uint32_t>(n));
     messages_ = scenario_.messages;
+    taken_.clear();
     new (report_.address()) PeerReport{};
     const pid_t peer = scenario_.peer == Peer::kNone ? -1 : StartPeer();
     const pid_t victim = StepVictim(steps, finished);
@@ -99,6 +100,15 @@ class Sweep {
   IoResult SendNow(uint64_t n, uint32_t priority) {
     const timespec past = {.tv_sec = 1, .tv_nsec = 0};
     return queue_.Send(MessageOf(0, n, kBytes), priority, &past);
+  }
+
+  // The survivor makes room for one message.
+  void TakeOne() {
+    std::vector<std::byte> buffer(kSweptMessageBytes);
+    const IoResult result = ReceiveNow(buffer);
+    if (!result.ok()) return;
+    buffer.resize(result.bytes);
+    taken_.push_back(std::move(buffer));
   }
 
   // A process that is blocked in its call when this returns.
@@ -160,13 +170,17 @@ class Sweep {
   // Waits for the end of a step; a victim that sleeps instead gets a message. False when it sleeps for good or has
   // died.
   bool AwaitStop(pid_t pid, int* status) {
-    if (scenario_.sent_meanwhile == 0) return waitpid(pid, status, 0) == pid && WIFSTOPPED(*status);
+    if (scenario_.meanwhile == 0) return waitpid(pid, status, 0) == pid && WIFSTOPPED(*status);
     for (uint64_t looks = 0;; ++looks) {
       const pid_t stopped = waitpid(pid, status, WNOHANG);
       if (stopped != 0) return stopped == pid && WIFSTOPPED(*status);
       if (looks % 100 != 99 || !IsAsleep(pid)) continue;
-      if (messages_ == scenario_.messages + scenario_.sent_meanwhile) return false;
-      if (SendNow(messages_, 0).ok()) ++messages_;
+      if (messages_ + taken_.size() == scenario_.messages + scenario_.meanwhile) return false;
+      if (scenario_.sends) {
+        TakeOne();
+      } else if (SendNow(messages_, 0).ok()) {
+        ++messages_;
+      }
     }
   }
 
@@ -232,6 +246,9 @@ class Sweep {
   std::string CheckContents(bool finished) {
     std::vector<int> seen(kVictims + 1, 0);
     std::byte buffer[16];
+    for (const std::vector<std::byte>& message : taken_) {
+      if (!Note(message, seen)) return "a torn message";
+    }
     if (scenario_.peer == Peer::kReceiver) {
       if (report().ok == 0 || !Note(std::span(report().message).first(report().bytes), seen)) return "a torn message";
     }
@@ -293,7 +310,8 @@ class Sweep {
   os::Mapping survivor_;
   MappedFile file_;
   uint64_t steps_taken_ = 0;
-  uint64_t messages_ = 0;  // that were accepted before the kill, but for the victim's
+  uint64_t messages_ = 0;                      // that were accepted before the kill, but for the victim's
+  std::vector<std::vector<std::byte>> taken_;  // by the survivor while the victim slept
 };
 
 }  // namespace

@@ -22,7 +22,9 @@ struct Scenario {
   Peer peer;
   bool sends;  // what the victim does
   void (*act)(Queue& queue);
-  uint64_t sent_meanwhile = 0;  // how many messages the survivor sends, one each time that the victim sleeps
+  // How many messages the survivor sends (when the victim receives) or takes (when it sends), one each time that the
+  // victim sleeps.
+  uint64_t meanwhile = 0;
 };
 
 // The victim's message, and the priority with which it is to be sent.

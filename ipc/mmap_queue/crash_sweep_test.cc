@@ -46,6 +46,9 @@ constexpr Scenario kScenarios[] = {
     // The other receiver gets the first message, since nobody slows it down, and the victim the second.
     {"ReceiveAfterSleepBesideABlockedReceiver", 0, Peer::kReceiver, false, Receive, 2},
     {"ReceiveAfterSleep", 0, Peer::kNone, false, Receive, 1},
+    // The other sender comes in first, since nobody slows it down, and the victim into the second room.
+    {"SendAfterSleepBesideABlockedSender", 4, Peer::kSender, true, Send, 2},
+    {"SendAfterSleep", 4, Peer::kNone, true, Send, 1},
 };
 
 void Print(const char* what, const Found& found) {
