@@ -131,26 +131,24 @@ void Core::Link(uint32_t index) noexcept {
     slots_[tail].next = index;
   } else {
     slot.next = index;
-    SetUsed(priority);
+    if (priority == header_->emptied) {
+      header_->emptied = kNoPriority;
+    } else {
+      SetUsed(priority);
+    }
   }
   tails_[priority] = index;
   header_->count.store(header_->count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
-uint32_t Core::Highest(bool* damaged) const noexcept {
-  const PriorityMap& map = header_->priorities;
-  const uint64_t top = Once(map.top);
-  if (top == 0) {
-    if (header_->count.load(std::memory_order_relaxed) != 0) *damaged = true;
-    return kNoSlot;
+uint32_t Core::Highest(bool* damaged) noexcept {
+  if (count() == 0) return kNoSlot;
+  uint32_t priority = HighestUsed();
+  if (priority == header_->emptied) {
+    ForgetEmptied();
+    priority = HighestUsed();
   }
-  // Each mask keeps a damaged word from leading outside its table.
-  const unsigned middle = static_cast<unsigned>(HighestBit(top)) & 7U;
-  const uint64_t middle_word = Once(map.middle[middle]);
-  const unsigned used = middle_word == 0 ? 0 : middle * 64 + HighestBit(middle_word);
-  const uint64_t used_word = Once(map.used[used]);
-  const unsigned priority = used_word == 0 ? 0 : used * 64 + HighestBit(used_word);
-  const uint32_t tail = Once(tails_[priority]);
+  const uint32_t tail = priority < kPriorityLevels ? Once(tails_[priority]) : kNoSlot;
   const uint32_t oldest = tail < depth_ ? Once(slots_[tail].next) : kNoSlot;
   if (oldest >= depth_ || slots_[oldest].state.load(std::memory_order_relaxed) != kCommitted ||
       slots_[oldest].bytes > max_message_bytes_ || slots_[oldest].priority != priority) {
@@ -159,6 +157,25 @@ uint32_t Core::Highest(bool* damaged) const noexcept {
   }
   if (oldest != tail) PrefetchSlot(Once(slots_[oldest].next));
   return oldest;
+}
+
+uint32_t Core::HighestUsed() const noexcept {
+  const PriorityMap& map = header_->priorities;
+  const uint64_t top = Once(map.top);
+  if (top == 0) return kNoPriority;
+  // Each mask keeps a damaged word from leading outside its table.
+  const unsigned middle = static_cast<unsigned>(HighestBit(top)) & 7U;
+  const uint64_t middle_word = Once(map.middle[middle]);
+  const unsigned used = middle_word == 0 ? 0 : middle * 64 + HighestBit(middle_word);
+  const uint64_t used_word = Once(map.used[used]);
+  return used_word == 0 ? kNoPriority : used * 64 + HighestBit(used_word);
+}
+
+void Core::ForgetEmptied() noexcept {
+  const uint32_t emptied = Once(header_->emptied);
+  if (emptied >= kPriorityLevels) return;
+  header_->emptied = kNoPriority;
+  ClearUsed(emptied);
 }
 
 std::span<const std::byte> Core::Payload(uint32_t slot) const noexcept {
@@ -173,12 +190,14 @@ void Core::Take(uint32_t index) noexcept {
   const uint32_t tail = Once(tails_[priority]);
   if (tail == index) {
     tails_[priority] = kNoSlot;
-    ClearUsed(priority);
+    ForgetEmptied();
+    header_->emptied = priority;
   } else if (tail < depth_) {
     slots_[tail].next = slot.next;
   }
   const uint32_t used = std::clamp(count(), 1U, depth_) - 1;
-  free_[used] = index;
+  // Most often it is there already, and a line that nobody writes to stays in both caches.
+  if (Once(free_[used]) != index) free_[used] = index;
   header_->count.store(used, std::memory_order_relaxed);
 }
 
@@ -202,6 +221,7 @@ void Core::Rebuild() noexcept {
   header_->priorities = PriorityMap{};
   std::fill_n(tails_, kPriorityLevels, kNoSlot);
   header_->count.store(0, std::memory_order_relaxed);
+  header_->emptied = kNoPriority;
   // The committed ones fill free_ from the front, where it is of no use while they are there; the others from the back.
   uint32_t committed = 0;
   uint32_t first_free = depth_;

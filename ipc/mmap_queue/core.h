@@ -54,7 +54,7 @@ class Core {
   // The steps of a receive, in this order: Highest, (copy Payload), (wake senders), Take.
   //
   // The oldest message of the highest priority; kNoSlot when empty, or when an index is damaged (then *damaged is set).
-  [[nodiscard]] uint32_t Highest(bool* damaged) const noexcept;
+  [[nodiscard]] uint32_t Highest(bool* damaged) noexcept;
   [[nodiscard]] const Slot& SlotAt(uint32_t slot) const noexcept { return slots_[slot]; }
   [[nodiscard]] std::span<const std::byte> Payload(uint32_t slot) const noexcept;
   void Take(uint32_t slot) noexcept;
@@ -66,6 +66,9 @@ class Core {
   void Link(uint32_t slot) noexcept;
   // Asks for what will be used a few calls later: it mostly lies in the cache of whoever used it last.
   void PrefetchSlot(uint32_t index) const noexcept;
+  [[nodiscard]] uint32_t HighestUsed() const noexcept;
+  // Clears the bits of the priority that was emptied last.
+  void ForgetEmptied() noexcept;
   void SetUsed(uint32_t priority) noexcept;
   void ClearUsed(uint32_t priority) noexcept;
 

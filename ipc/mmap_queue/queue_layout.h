@@ -10,7 +10,8 @@
 // half-changed when its owner dies, and is rebuilt from them by whoever gets the lock next (EOWNERDEAD).
 //
 // Messages of one priority form a circular singly linked list over slot.next, of which tails[priority] is the newest
-// and tails[priority]->next the oldest; a three-level bitmap finds the highest priority in use. free[count .. depth)
+// and tails[priority]->next the oldest; a three-level bitmap finds the highest priority in use. The bits of the
+// priority that was emptied last stay set, so that traffic of one priority does not write to them. free[count .. depth)
 // are the free slots, free[count] the next to be used, which is the one that was freed last and is warm; a table and
 // not a list, so that the slots to come can be asked for ahead. Send and Receive are O(1) whatever the depth and the
 // mix of priorities.
@@ -29,6 +30,7 @@ inline constexpr uint64_t kQueueMagic = 0x6575657571637069;  // "ipcqueue" in me
 inline constexpr uint32_t kQueueVersion = 4;
 inline constexpr uint32_t kPriorityLevels = 32768;  // POSIX: MQ_PRIO_MAX on Linux
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
+inline constexpr uint32_t kNoPriority = UINT32_MAX;
 // Keeps every product of sizes below 2^64, whatever a damaged header says.
 inline constexpr uint32_t kMaxMessageBytes = uint32_t{1} << 30;
 
@@ -103,7 +105,7 @@ struct QueueHeader {
   Policy policy;
   alignas(os::kCacheLineBytes) pthread_mutex_t lock;  // process-shared (lock.h, literal.h); guards all that follows
   std::atomic<uint32_t> count;                        // committed messages; also read without the lock, as a hint
-  uint32_t unused;
+  uint32_t emptied;                                   // a priority without messages whose bits are set, or kNoPriority
   uint64_t next_sequence;
   uint64_t recoveries;  // how often an owner died
   alignas(os::kCacheLineBytes) Condition not_empty;

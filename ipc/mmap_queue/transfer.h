@@ -213,7 +213,8 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
       const uint32_t its_priority = core_.SlotAt(slot).priority;
       Wake(header().not_full, core_.policy());
       core_.Take(slot);
-      if (core_.count() == 0) notice.unannounced = 0;
+      // Written only where it changes: a line that nobody writes to stays in every user's cache.
+      if (core_.count() == 0 && notice.unannounced != 0) notice.unannounced = 0;
       Unlock(hold);
       if (priority != nullptr) *priority = its_priority;
       return IoResult::Ok(payload.size());
