@@ -107,6 +107,13 @@ uint32_t Core::Prepare(std::span<const std::byte> message, uint32_t priority, bo
   return index;
 }
 
+void Core::PrefetchFirst() const noexcept {
+  os::PrefetchForWrite(&header_->lock);
+  const uint32_t priority = HighestUsed();
+  if (priority < kPriorityLevels) os::PrefetchForWrite(&tails_[priority]);
+  PrefetchSlot(Once(free_[0]));
+}
+
 void Core::PrefetchSlot(uint32_t index) const noexcept {
   if (index >= depth_) return;
   os::PrefetchForWrite(&slots_[index]);
@@ -142,8 +149,11 @@ void Core::Link(uint32_t index) noexcept {
 }
 
 uint32_t Core::Highest(bool* damaged) noexcept {
-  if (count() == 0) return kNoSlot;
   uint32_t priority = HighestUsed();
+  if (count() == 0) {
+    if (priority != kNoPriority && priority != header_->emptied) *damaged = true;
+    return kNoSlot;
+  }
   if (priority == header_->emptied) {
     ForgetEmptied();
     priority = HighestUsed();

@@ -51,6 +51,9 @@ class Core {
   uint32_t Prepare(std::span<const std::byte> message, uint32_t priority, bool* damaged) noexcept;
   void Commit(uint32_t slot) noexcept;
 
+  // Asks for what the sending or receiving of a queue's only message needs, all at once. Without the lock: a hint.
+  void PrefetchFirst() const noexcept;
+
   // The steps of a receive, in this order: Highest, (copy Payload), (wake senders), Take.
   //
   // The oldest message of the highest priority; kNoSlot when empty, or when an index is damaged (then *damaged is set).

@@ -149,6 +149,17 @@ TEST(CoreDamage, ASendReportsACountThatCannotBe) {
   }
 }
 
+TEST(CoreDamage, AReceiveReportsMessagesThatTheCountDenies) {
+  const PlainQueue queue(kDepth, kMaxBytes);
+  Core core = queue.core();
+  bool damaged = false;
+  core.Commit(core.Prepare(MessageOf(0, 0, 50), kPriority, &damaged));
+  queue.header().count = 0;
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(core.Highest(&damaged), kNoSlot);
+  EXPECT_TRUE(damaged);
+}
+
 // Random words into everything but the header's sizes and the lock; operations must stay inside, whatever they return.
 void Scribble(const PlainQueue& queue, std::mt19937_64& random) {
   const auto value = [&]() -> uint32_t {

@@ -180,6 +180,8 @@ IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit
   if (priority >= kPriorityLevels) return IoResult::Of(Outcome::kError, EINVAL);
   for (Waiting waiting;;) {
     Hold hold;
+    // The lock's line alone takes as long as all of these together.
+    core_.PrefetchFirst();
     IoResult result = Lock(limit, hold);
     if (!result.ok()) return result;
     bool damaged = false;
