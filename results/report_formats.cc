@@ -15,13 +15,20 @@
 #include "results/text.h"
 
 namespace ipcmark::results {
-namespace {
-
-using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
 
 bool IsTime(const std::string& metric) {
   return metric == "real_time" || metric == "cpu_time" || absl::EndsWith(metric, "_ns");
 }
+
+std::string CsvCell(const std::string& text) {
+  std::string printable = PrintableUtf8(text);
+  if (printable.find_first_of(",\"\r\n") == std::string::npos) return printable;
+  return absl::StrCat("\"", absl::StrReplaceAll(printable, {{"\"", "\"\""}}), "\"");
+}
+
+namespace {
+
+using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
 
 std::string Unit(const std::string& metric) { return IsTime(metric) ? "ns" : metric; }
 
@@ -70,12 +77,6 @@ std::string Markdown(const Report& report) {
     absl::StrAppend(&text, "| geometric mean | | | ", Number(report.geometric_mean), " | | | |\n");
   }
   return text;
-}
-
-std::string CsvCell(const std::string& text) {
-  std::string printable = PrintableUtf8(text);
-  if (printable.find_first_of(",\"\r\n") == std::string::npos) return printable;
-  return absl::StrCat("\"", absl::StrReplaceAll(printable, {{"\"", "\"\""}}), "\"");
 }
 
 std::string Csv(const Report& report) {
