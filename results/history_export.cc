@@ -6,6 +6,7 @@
 #include "rapidjson/stringbuffer.h"
 #include "rapidjson/writer.h"
 #include "results/history_errors.h"
+#include "results/json_put.h"
 #include "results/report_formats.h"
 #include "results/text.h"
 #include "results/trend.h"
@@ -28,23 +29,18 @@ std::string CsvOf(const HistoryRun& run, const std::vector<HistoryPoint>& points
 
 using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
 
-void Put(Writer& writer, const char* key, const std::string& text) {
-  writer.Key(key);
-  writer.String(PrintableUtf8(text).c_str());
-}
-
 // Points come sorted by benchmark.
 std::string JsonOf(const HistoryRun& run, const std::vector<HistoryPoint>& points) {
   rapidjson::StringBuffer buffer;
   Writer writer(buffer);
   writer.StartObject();
-  Put(writer, "run", run.id);
+  PutText(writer, "run", run.id);
   writer.Key("unix_seconds");
   writer.Int64(run.unix_seconds);
-  Put(writer, "machine", run.machine);
-  Put(writer, "machine_text", run.machine_text);
-  Put(writer, "git_revision", run.git_revision);
-  Put(writer, "suite", run.suite);
+  PutText(writer, "machine", run.machine);
+  PutText(writer, "machine_text", run.machine_text);
+  PutText(writer, "git_revision", run.git_revision);
+  PutText(writer, "suite", run.suite);
   writer.Key("benchmarks");
   writer.StartObject();
   for (size_t i = 0; i < points.size(); ++i) {

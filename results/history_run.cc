@@ -1,6 +1,5 @@
 #include "results/history_run.h"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <map>
@@ -9,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "results/interval.h"
 #include "results/run_file.h"
 #include "results/sha256.h"
 
@@ -65,12 +65,6 @@ int64_t UnixSeconds(const std::string& date, int64_t otherwise) {
     if (absl::ParseTime(format, date, &time, nullptr)) return absl::ToUnixSeconds(time);
   }
   return otherwise;
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
 using Values = std::map<std::string, std::vector<double>>;

@@ -12,6 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "rapidjson/prettywriter.h"
 #include "rapidjson/stringbuffer.h"
+#include "results/json_put.h"
 #include "results/text.h"
 
 namespace ipcmark::results {
@@ -110,15 +111,10 @@ std::string Benchstat(const Report& report) {
   return text;
 }
 
-void Put(Writer& writer, const char* key, const std::string& value) {
-  writer.Key(key);
-  writer.String(PrintableUtf8(value).c_str());
-}
+void Put(Writer& writer, const char* key, const std::string& value) { PutText(writer, key, value); }
 
 void Put(Writer& writer, const char* key, std::optional<double> value) {
-  if (!value.has_value() || !std::isfinite(*value)) return;
-  writer.Key(key);
-  writer.Double(*value);
+  if (value.has_value()) PutNumber(writer, key, *value);
 }
 
 void Put(Writer& writer, const char* key, const std::vector<double>& values) {

@@ -12,6 +12,8 @@
 #include "rapidjson/prettywriter.h"
 #include "rapidjson/stringbuffer.h"
 #include "results/compare.h"
+#include "results/interval.h"
+#include "results/json_put.h"
 #include "results/report_formats.h"
 #include "results/text.h"
 
@@ -21,10 +23,7 @@ namespace {
 using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
 
 double MedianOf(const std::vector<double>& logs, size_t begin, size_t end) {
-  std::vector<double> part(&logs[begin], &logs[begin] + (end - begin));
-  std::sort(part.begin(), part.end());
-  // Of an even number the geometric mean of the two in the middle: these are logarithms.
-  return std::exp((part[(part.size() - 1) / 2] + part[part.size() / 2]) / 2);
+  return std::exp(Median(std::vector<double>(&logs[begin], &logs[begin] + (end - begin))));
 }
 
 void FindChanges(Trend& trend, const ChangePointOptions& search) {
@@ -92,33 +91,23 @@ std::string OneTrend(const Trend& trend) {
   return text;
 }
 
-void Put(Writer& writer, const char* key, const std::string& text) {
-  writer.Key(key);
-  writer.String(PrintableUtf8(text).c_str());
-}
-
-void Put(Writer& writer, const char* key, double number) {
-  writer.Key(key);
-  writer.Double(number);
-}
-
 void WriteTrend(Writer& writer, const Trend& trend) {
   writer.StartObject();
-  Put(writer, "benchmark", trend.key.benchmark);
-  Put(writer, "metric", trend.metric);
-  Put(writer, "machine", trend.key.machine);
-  Put(writer, "machine_text", trend.key.machine_text);
+  PutText(writer, "benchmark", trend.key.benchmark);
+  PutText(writer, "metric", trend.metric);
+  PutText(writer, "machine", trend.key.machine);
+  PutText(writer, "machine_text", trend.key.machine_text);
   writer.Key("ends_worse");
   writer.Bool(EndsWorse(trend));
   writer.Key("points");
   writer.StartArray();
   for (const SeriesPoint& point : trend.points) {
     writer.StartObject();
-    Put(writer, "run", point.run);
+    PutText(writer, "run", point.run);
     writer.Key("unix_seconds");
     writer.Int64(point.unix_seconds);
-    Put(writer, "git_revision", point.git_revision);
-    Put(writer, "value", point.value);
+    PutText(writer, "git_revision", point.git_revision);
+    PutNumber(writer, "value", point.value);
     writer.EndObject();
   }
   writer.EndArray();
@@ -126,13 +115,12 @@ void WriteTrend(Writer& writer, const Trend& trend) {
   writer.StartArray();
   for (const TrendChange& change : trend.changes) {
     writer.StartObject();
-    writer.Key("index");
-    writer.Uint64(change.point.index);
-    Put(writer, "run", trend.points[change.point.index].run);
-    Put(writer, "before", change.before);
-    Put(writer, "after", change.after);
-    Put(writer, "ratio", change.ratio);
-    Put(writer, "p_value", change.point.p_value);
+    PutCount(writer, "index", change.point.index);
+    PutText(writer, "run", trend.points[change.point.index].run);
+    PutNumber(writer, "before", change.before);
+    PutNumber(writer, "after", change.after);
+    PutNumber(writer, "ratio", change.ratio);
+    PutNumber(writer, "p_value", change.point.p_value);
     writer.EndObject();
   }
   writer.EndArray();
@@ -205,13 +193,10 @@ std::string TrendJson(const std::vector<Trend>& trends, const TrendOptions& opti
   writer.StartObject();
   writer.Key("trend_schema");
   writer.Int(1);
-  Put(writer, "alpha", options.search.alpha);
-  writer.Key("min_segment");
-  writer.Uint64(options.search.min_segment);
-  writer.Key("permutations");
-  writer.Uint64(options.search.permutations);
-  writer.Key("seed");
-  writer.Uint64(options.search.seed);
+  PutNumber(writer, "alpha", options.search.alpha);
+  PutCount(writer, "min_segment", options.search.min_segment);
+  PutCount(writer, "permutations", options.search.permutations);
+  PutCount(writer, "seed", options.search.seed);
   writer.Key("series");
   writer.StartArray();
   for (const Trend& trend : trends) WriteTrend(writer, trend);
