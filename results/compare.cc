@@ -263,14 +263,15 @@ std::vector<EnvironmentDifference> CompareEnvironments(const RunFile& base, cons
 }
 
 // POSIX, not std::regex: no exceptions, and its matcher does not recurse once per character of a long name.
-absl::Status KeepMatching(const std::string& filter, std::vector<std::string>& names) {
+absl::Status KeepMatching(const std::string& filter, std::vector<std::string>& names, const std::string& flag,
+                          const std::string& where) {
   if (filter.empty()) return absl::OkStatus();
   regex_t compiled;
   const int error = regcomp(&compiled, filter.c_str(), REG_EXTENDED | REG_NOSUB);
   if (error != 0) {
     std::array<char, 256> reason{};
     regerror(error, &compiled, reason.data(), reason.size());
-    return absl::InvalidArgumentError(absl::StrCat("--filter=", filter, ": ", reason.data(),
+    return absl::InvalidArgumentError(absl::StrCat(flag, filter, ": ", reason.data(),
                                                    "; give a POSIX extended regular expression such as '^RoundTrip/'"));
   }
   const std::unique_ptr<regex_t, decltype(&regfree)> release(&compiled, &regfree);
@@ -279,7 +280,7 @@ absl::Status KeepMatching(const std::string& filter, std::vector<std::string>& n
   names.erase(std::remove_if(names.begin(), names.end(), differs), names.end());
   if (!names.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("--filter=", filter, " matches no benchmark of either file; a name there is ", example));
+      absl::StrCat(flag, filter, " matches no benchmark of ", where, "; a name there is ", example));
 }
 
 absl::StatusOr<Report> Compare(const RunFile& base, const RunFile& head, const CompareOptions& options) {

@@ -96,7 +96,9 @@ struct Report {
 std::vector<EnvironmentDifference> CompareEnvironments(const RunFile& base, const RunFile& head);
 
 // Leaves the names that the POSIX extended regular expression finds; InvalidArgument when it is none, or finds none.
-absl::Status KeepMatching(const std::string& filter, std::vector<std::string>& names);
+// `names`, of `where`, must not be empty; `flag` is what the user wrote before the expression.
+absl::Status KeepMatching(const std::string& filter, std::vector<std::string>& names,
+                          const std::string& flag = "--filter=", const std::string& where = "either file");
 
 // InvalidArgument, with one sentence, for a bad filter, a filter that matches nothing, a metric that no row has, and
 // two files without a common benchmark.

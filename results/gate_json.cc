@@ -3,6 +3,7 @@
 #include "rapidjson/prettywriter.h"
 #include "rapidjson/stringbuffer.h"
 #include "results/gate_report.h"
+#include "results/json_put.h"
 #include "results/text.h"
 
 namespace ipcmark::results {
@@ -10,31 +11,19 @@ namespace {
 
 using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
 
-void Text(Writer& writer, const char* key, const std::string& value) {
-  writer.Key(key);
-  writer.String(PrintableUtf8(value).c_str());
-}
-
-// What has no number is left out.
-void Number(Writer& writer, const char* key, double value) {
-  if (!std::isfinite(value)) return;
-  writer.Key(key);
-  writer.Double(value);
-}
-
 void WriteRow(Writer& writer, const GateRow& row) {
   writer.StartObject();
-  Text(writer, "name", row.name);
-  Text(writer, "verdict", GateVerdictName(row.verdict));
-  if (!row.detail.empty()) Text(writer, "detail", row.detail);
-  if (!row.method.empty()) Text(writer, "method", row.method);
+  PutText(writer, "name", row.name);
+  PutText(writer, "verdict", GateVerdictName(row.verdict));
+  if (!row.detail.empty()) PutText(writer, "detail", row.detail);
+  if (!row.method.empty()) PutText(writer, "method", row.method);
   if (!row.log_ratios.empty()) {
-    Number(writer, "ratio", row.estimate.ratio);
-    Number(writer, "ratio_low", row.estimate.interval.low);
-    Number(writer, "ratio_high", row.estimate.interval.high);
-    Number(writer, "smallest_visible_slowdown", row.estimate.smallest_visible);
-    Number(writer, "base_ns", row.base_nanos);
-    Number(writer, "head_ns", row.head_nanos);
+    PutNumber(writer, "ratio", row.estimate.ratio);
+    PutNumber(writer, "ratio_low", row.estimate.interval.low);
+    PutNumber(writer, "ratio_high", row.estimate.interval.high);
+    PutNumber(writer, "smallest_visible_slowdown", row.estimate.smallest_visible);
+    PutNumber(writer, "base_ns", row.base_nanos);
+    PutNumber(writer, "head_ns", row.head_nanos);
   }
   writer.Key("log_ratios");
   writer.SetFormatOptions(rapidjson::kFormatSingleLineArray);
@@ -46,11 +35,11 @@ void WriteRow(Writer& writer, const GateRow& row) {
     writer.Key(advice.metric.c_str());
     writer.StartObject();
     const bool fail = advice.decision == Decision::kFail;
-    Text(writer, "advice", fail ? "FAIL" : advice.decision == Decision::kPass ? "PASS" : "INCONCLUSIVE");
-    Number(writer, "ratio", advice.estimate.ratio);
-    Number(writer, "ratio_low", advice.estimate.interval.low);
-    Number(writer, "ratio_high", advice.estimate.interval.high);
-    Number(writer, "smallest_visible_slowdown", advice.estimate.smallest_visible);
+    PutText(writer, "advice", fail ? "FAIL" : advice.decision == Decision::kPass ? "PASS" : "INCONCLUSIVE");
+    PutNumber(writer, "ratio", advice.estimate.ratio);
+    PutNumber(writer, "ratio_low", advice.estimate.interval.low);
+    PutNumber(writer, "ratio_high", advice.estimate.interval.high);
+    PutNumber(writer, "smallest_visible_slowdown", advice.estimate.smallest_visible);
     writer.EndObject();
   }
   writer.EndObject();
@@ -64,18 +53,18 @@ std::string GateJson(const GateReport& report) {
   writer.StartObject();
   writer.Key("gate_schema");
   writer.Int(1);
-  Text(writer, "verdict", GateVerdictName(Overall(report)));
-  Text(writer, "base", report.base);
-  Text(writer, "head", report.head);
+  PutText(writer, "verdict", GateVerdictName(Overall(report)));
+  PutText(writer, "base", report.base);
+  PutText(writer, "head", report.head);
   writer.Key("seed");
   writer.Uint64(report.seed);
   writer.Key("interrupted");
   writer.Bool(report.interrupted);
-  Number(writer, "seconds", report.seconds);
-  Number(writer, "dead_band", report.rules.dead_band);
-  Number(writer, "slowdown", report.rules.slowdown);
-  Number(writer, "alpha", report.rules.alpha);
-  Number(writer, "pass_alpha", report.rules.pass_alpha);
+  PutNumber(writer, "seconds", report.seconds);
+  PutNumber(writer, "dead_band", report.rules.dead_band);
+  PutNumber(writer, "slowdown", report.rules.slowdown);
+  PutNumber(writer, "alpha", report.rules.alpha);
+  PutNumber(writer, "pass_alpha", report.rules.pass_alpha);
   writer.Key("warnings");
   writer.StartArray();
   for (const std::string& warning : report.warnings) writer.String(PrintableUtf8(warning).c_str());

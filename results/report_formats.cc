@@ -12,16 +12,24 @@
 #include "absl/strings/str_replace.h"
 #include "rapidjson/prettywriter.h"
 #include "rapidjson/stringbuffer.h"
+#include "results/json_put.h"
 #include "results/text.h"
 
 namespace ipcmark::results {
-namespace {
-
-using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
 
 bool IsTime(const std::string& metric) {
   return metric == "real_time" || metric == "cpu_time" || absl::EndsWith(metric, "_ns");
 }
+
+std::string CsvCell(const std::string& text) {
+  std::string printable = PrintableUtf8(text);
+  if (printable.find_first_of(",\"\r\n") == std::string::npos) return printable;
+  return absl::StrCat("\"", absl::StrReplaceAll(printable, {{"\"", "\"\""}}), "\"");
+}
+
+namespace {
+
+using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
 
 std::string Unit(const std::string& metric) { return IsTime(metric) ? "ns" : metric; }
 
@@ -72,12 +80,6 @@ std::string Markdown(const Report& report) {
   return text;
 }
 
-std::string CsvCell(const std::string& text) {
-  std::string printable = PrintableUtf8(text);
-  if (printable.find_first_of(",\"\r\n") == std::string::npos) return printable;
-  return absl::StrCat("\"", absl::StrReplaceAll(printable, {{"\"", "\"\""}}), "\"");
-}
-
 std::string Csv(const Report& report) {
   std::string text = "name,metric,base,head,ratio,ratio_low,ratio_high,base_repetitions,head_repetitions,verdict\n";
   const std::string metric = CsvCell(report.options.metric);
@@ -109,15 +111,10 @@ std::string Benchstat(const Report& report) {
   return text;
 }
 
-void Put(Writer& writer, const char* key, const std::string& value) {
-  writer.Key(key);
-  writer.String(PrintableUtf8(value).c_str());
-}
+void Put(Writer& writer, const char* key, const std::string& value) { PutText(writer, key, value); }
 
 void Put(Writer& writer, const char* key, std::optional<double> value) {
-  if (!value.has_value() || !std::isfinite(*value)) return;
-  writer.Key(key);
-  writer.Double(*value);
+  if (value.has_value()) PutNumber(writer, key, *value);
 }
 
 void Put(Writer& writer, const char* key, const std::vector<double>& values) {

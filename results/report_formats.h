@@ -20,6 +20,12 @@ namespace ipcmark::results {
 
 constexpr std::array<const char*, 7> kFormats = {"text", "markdown", "json", "csv", "benchstat", "bencher", "custom"};
 
+// Whether the metric is a time, which is in nanoseconds everywhere behind run_file.h.
+bool IsTime(const std::string& metric);
+
+// Quoted where RFC 4180 wants it, without control characters.
+std::string CsvCell(const std::string& text);
+
 // `format` is one of kFormats but text, for which there is report_text.h.
 std::string ReportIn(const std::string& format, const Report& report);
 

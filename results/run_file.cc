@@ -251,7 +251,7 @@ absl::StatusOr<RunFile> ParseRunFile(const std::string& json, const std::string&
   return file;
 }
 
-absl::StatusOr<RunFile> ReadRunFile(const std::string& path) {
+absl::StatusOr<std::string> ReadResultFile(const std::string& path) {
   const auto unreadable = [&](const char* call, int error) {
     return absl::UnavailableError(absl::StrCat(call, "(", path, "): ", std::strerror(error),
                                                "; name a JSON file that a benchmark wrote with --benchmark_out=FILE"));
@@ -272,7 +272,13 @@ absl::StatusOr<RunFile> ReadRunFile(const std::string& path) {
   if (json.size() > kMaxFileBytes) {
     return Invalid(path, absl::StrCat("it is larger than ", kMaxFileBytes >> 20, " MiB, too large for a result file"));
   }
-  return ParseRunFile(json, path);
+  return json;
+}
+
+absl::StatusOr<RunFile> ReadRunFile(const std::string& path) {
+  const absl::StatusOr<std::string> json = ReadResultFile(path);
+  if (!json.ok()) return json.status();
+  return ParseRunFile(*json, path);
 }
 
 }  // namespace ipcmark::results

@@ -2,7 +2,7 @@
 // read, not only ours: an unknown key is a counter (when it is a number) or ignored.
 //
 //   RunFile       context and rows of one file
-//   ReadRunFile   from a path
+//   ReadRunFile   from a path; ReadResultFile: its bytes
 //   ParseRunFile  from a string
 //
 // The input is not trusted. Whatever the bytes are, the answer is rows or one sentence that names the file and the
@@ -61,6 +61,9 @@ struct RunFile {
 // InvalidArgument for a file that is not what it should be, Unavailable (with errno's text) for one that cannot be
 // read.
 absl::StatusOr<RunFile> ReadRunFile(const std::string& path);
+
+// Its bytes alone; Unavailable, or InvalidArgument when it is too large.
+absl::StatusOr<std::string> ReadResultFile(const std::string& path);
 
 // `path` only names the source in errors.
 absl::StatusOr<RunFile> ParseRunFile(const std::string& json, const std::string& path);

@@ -2,7 +2,8 @@
 
 Nothing is downloaded: headers come from /usr/include (the compiler finds them itself; naming
 /usr/include as an include path would break `#include_next`), libraries are linked from the static
-archives in /usr/lib (Google Benchmark alone comes as a shared object only).
+archives in /usr/lib. Google Benchmark comes as a shared object only, and SQLite is linked as one, so
+that Debian's fixes reach a store that is kept for years.
 packages.txt beside this file lists what must be installed; ./bazelw installs it.
 """
 
@@ -142,6 +143,7 @@ def ipcmark_repositories():
                      _library("gtest_main", _archives(["gtest_main", "gtest", "gmock"]) + ["-lpthread"]),
         },
         "com_github_tencent_rapidjson": {"BUILD": _library("rapidjson")},
+        "org_sqlite": {"BUILD": _library("sqlite3", ["-lsqlite3"])},
         "remote_coverage_tools": {"BUILD": _COVERAGE_BUILD, "none.sh": "#!/bin/sh\nexit 0\n"},
         "rules_cc": {"BUILD": "", "cc/BUILD": "", "cc/defs.bzl": _RULES_CC_DEFS},
     }.items():
