@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <iostream>
 #include <sstream>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "bench/cases.h"
@@ -30,6 +31,10 @@ constexpr double kOneRunSeconds = 1e-9;
 
 std::atomic<bool> interrupted = false;
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
+
+// What runs a target of ours where this was built.
+constexpr bool kIsOwnWorkspace = std::string_view(IPCMARK_REPOSITORY) == "@";
+constexpr const char* kRunCommand = kIsOwnWorkspace ? "./bazelw run " : "bazel run " IPCMARK_REPOSITORY;
 
 void OnInterrupt(int /*signal*/) { interrupted = true; }
 
@@ -109,7 +114,7 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   std::ostream& notes = shown == nullptr ? std::cout : std::cerr;
   if (interrupted) notes << "\ninterrupted: the rows above are all there is\n";
   if (flags.out_format == "json" && std::filesystem::is_regular_file(out, error)) {
-    notes << "\nopen it with: ./bazelw run //results:compare -- "
+    notes << "\nopen it with: " << kRunCommand << "//results:compare -- "
           << std::filesystem::proximate(PreviousRun(out, suite)).string() << " "
           << std::filesystem::proximate(out).string() << "\n";
   }
