@@ -93,6 +93,17 @@ absl::StatusOr<bool> ParseTheirs(const std::string& argument, Flags& flags) {
   return false;
 }
 
+// How the rows are shown; json and csv are Google Benchmark's.
+absl::Status ParseFormat(const std::string& value, Flags& flags) {
+  if (value != "table" && value != "json" && value != "csv" && value != "benchstat") {
+    return absl::InvalidArgumentError(absl::StrCat("--format=", value, ": choose table, json, csv or benchstat"));
+  }
+  flags.benchstat = value == "benchstat";
+  flags.format = value == "json" || value == "csv" ? value : "";
+  if (value == "json") flags.passed.push_back("--benchmark_format=json");
+  return absl::OkStatus();
+}
+
 // One argument that is ours; false when it is not.
 absl::StatusOr<bool> ParseOurs(const std::string& argument, Flags& flags) {
   std::string value;
@@ -117,6 +128,11 @@ absl::StatusOr<bool> ParseOurs(const std::string& argument, Flags& flags) {
   } else if (HasValue(argument, "cpus", &value)) {
     absl::Status parsed = ParseCpus(value, options);
     if (!parsed.ok()) return parsed;
+  } else if (HasValue(argument, "format", &value)) {
+    absl::Status parsed = ParseFormat(value, flags);
+    if (!parsed.ok()) return parsed;
+  } else if (HasValue(argument, "samples", &flags.samples)) {
+    if (flags.samples.empty()) return absl::InvalidArgumentError("--samples=: name a file");
   } else if (argument == "--unpinned") {
     options.sender_cpu = options.receiver_cpu = os::kAnyCpu;
   } else {
@@ -164,6 +180,8 @@ usage: ./bazelw run //bench -- [flags]
                       RoundTrip; large messages get fewer, see the rows)
   --cpus=S,R          CPUs of the sender and the receiver (default: the first two that are allowed)
   --unpinned          let the scheduler place the processes
+  --format=F          what stdout gets: table (the default), json, csv or benchstat (Go's); the file is always written
+  --samples=FILE      keeps every raw sample, in the order taken
   --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,
                       --benchmark_min_time=SECONDS or a count such as 1000x, --benchmark_list_tests,
                       --benchmark_format=json|csv|console,

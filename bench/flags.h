@@ -17,6 +17,8 @@ struct Flags {
   bool help = false;
   bool list_only = false;           // --benchmark_list_tests
   std::string format;               // --benchmark_format, empty: our table
+  bool benchstat = false;           // --format=benchstat
+  std::string samples;              // --samples, empty: none are kept
   std::string out;                  // --benchmark_out, empty: a new file under results/runs
   std::string out_format = "json";  // --benchmark_out_format
   int64_t messages = 0;             // --benchmark_min_time=Nx: per run of a benchmark; 0: Google Benchmark chooses

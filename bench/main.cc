@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "bench/benchstat.h"
 #include "bench/cases.h"
 #include "bench/complexity.h"
 #include "bench/environment.h"
@@ -19,6 +20,7 @@
 #include "bench/report.h"
 #include "bench/result_file.h"
 #include "bench/runner.h"
+#include "bench/sample_file.h"
 #include "ipc/os/error.h"
 
 namespace ipcmark::bench {
@@ -75,6 +77,11 @@ benchmark::BenchmarkReporter* DisplayFor(const std::string& format) {
   return format == "csv" ? &csv : benchmark::CreateDefaultDisplayReporter();
 }
 
+void PrintTable(const std::string& table) {
+  const bool colour = WantsColour(isatty(STDOUT_FILENO) != 0, getenv("NO_COLOR"), getenv("TERM"));
+  std::cout << (colour ? Coloured(table) : table);
+}
+
 bool AnyFailed(const Collector& collector) {
   for (const auto& report : collector.reports()) {
     for (const auto& run : report) {
@@ -91,7 +98,10 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   if (flags.out.empty()) std::filesystem::create_directories(out.parent_path(), error);
   absl::Status writable = CheckWritable(out);
   if (!writable.ok()) return Refuse(writable);
-  for (const auto& [key, value] : Environment(flags.options, list.skipped)) benchmark::AddCustomContext(key, value);
+  if (!flags.samples.empty()) writable = CheckWritable(flags.samples);
+  if (!writable.ok()) return Refuse(writable);
+  const auto environment = Environment(flags.options, list.skipped);
+  for (const auto& [key, value] : environment) benchmark::AddCustomContext(key, value);
   for (const std::string& warning : Warnings(flags.options)) std::cerr << "warning: " << warning << "\n";
   struct sigaction action = {};
   action.sa_handler = OnInterrupt;
@@ -99,19 +109,26 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   sigaction(SIGTERM, &action, nullptr);
 
   Progress progress(rows);
-  RegisterCases(list.cases, &interrupted, &progress, flags.messages);
+  SampleFile samples(flags.samples);
+  RegisterCases(list.cases, &interrupted, &progress, flags.messages,
+                [&](const Case& one, const SliceResult& result) { samples.Keep(one, result); });
   benchmark::BenchmarkReporter* shown = DisplayFor(flags.format);
-  Collector collector(&progress);
+  Collector collector(&progress, [&](const std::string& name) { samples.Write(name); });
   const auto fits = [&] { return FitRows(FitCurves(list.cases, collector.reports())); };
   Display display(&progress, shown, fits);
   benchmark::RunSpecifiedBenchmarks(&display, &collector);
   progress.Clear();
-  if (shown == nullptr) std::cout << Table(list.cases, list.skipped, collector.reports());
+  if (flags.benchstat) {
+    std::cout << BenchstatText(environment, collector.reports());
+  } else if (shown == nullptr) {
+    PrintTable(Table(list.cases, list.skipped, collector.reports()));
+  }
   auto rows_with_fits = collector.reports();
   rows_with_fits.push_back(fits());
   absl::Status written = WriteRows(out, flags.out_format, rows_with_fits);
+  if (written.ok()) written = samples.Close();
   if (!written.ok()) return Refuse(written);
-  std::ostream& notes = shown == nullptr ? std::cout : std::cerr;
+  std::ostream& notes = shown == nullptr && !flags.benchstat ? std::cout : std::cerr;
   if (interrupted) notes << "\ninterrupted: the rows above are all there is\n";
   if (flags.out_format == "json" && std::filesystem::is_regular_file(out, error)) {
     notes << "\nopen it with: " << kRunCommand << "//results:compare -- "
