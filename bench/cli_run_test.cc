@@ -129,6 +129,22 @@ TEST(BenchRun, InAnyFormatPutsNothingElseOnStdout) {
                          Not(HasSubstr("results:compare"))));
 }
 
+TEST(BenchRun, PlacesItsProcessesAndSaysWhere) {
+  Program program(Tiny({"--primitives=pipe", "--bytes=8", "--placement=same_cpu,unpinned", "--benchmark_out=run.json",
+                        "--benchmark_filter=^RoundTrip/"}));
+  const Outcome outcome = program.Wait();
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("\nRoundTrip, same_cpu ("), HasSubstr("\nRoundTrip, unpinned (")));
+  const rapidjson::Document document = Parse(program.Contents("run.json"));
+  EXPECT_STREQ(document["context"]["placement"].GetString(), "same_cpu,unpinned");
+  EXPECT_THAT(Names(document), ElementsAre("RoundTrip/pipe/block/8/placement:same_cpu/manual_time",
+                                           "RoundTrip/pipe/block/8/placement:unpinned/manual_time"));
+  const auto& rows = document["benchmarks"];
+  EXPECT_STREQ(rows[0]["label"].GetString(), "same_cpu");
+  EXPECT_EQ(rows[0]["pinned_sender_cpu"].GetDouble(), rows[0]["pinned_receiver_cpu"].GetDouble());
+  EXPECT_EQ(rows[1]["pinned_sender_cpu"].GetDouble(), -1);
+}
+
 TEST(BenchRun, ShowsTheFormatsOfOursAndWritesTheFileAndTheSamplesAllTheSame) {
   for (const auto& [format, beginning] :
        {std::pair("json", "{"), std::pair("csv", "name,iterations,"), std::pair("benchstat", "ipcmark-schema: 1\n")}) {

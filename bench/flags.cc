@@ -93,6 +93,25 @@ absl::StatusOr<bool> ParseTheirs(const std::string& argument, Flags& flags) {
   return false;
 }
 
+absl::Status ParsePlacements(const std::string& value, Flags& flags) {
+  flags.placements.clear();
+  if (value == "auto") return absl::OkStatus();
+  for (const std::string& name : std::vector<std::string>(absl::StrSplit(value, ','))) {
+    const size_t before = flags.placements.size();
+    for (Placement placement : kAllPlacements) {
+      const bool meant = name == "all" || name == PlacementName(placement);
+      const bool is_new = std::count(flags.placements.begin(), flags.placements.end(), placement) == 0;
+      if (meant && is_new) flags.placements.push_back(placement);
+    }
+    if (flags.placements.size() == before) {
+      return absl::InvalidArgumentError(absl::StrCat("--placement=", value, ": \"", name, "\" is none or named twice; ",
+                                                     "choose auto, all, or some of same_cpu, smt, same_cache, ",
+                                                     "other_cache, other_node, unpinned"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // How the rows are shown; json and csv are Google Benchmark's.
 absl::Status ParseFormat(const std::string& value, Flags& flags) {
   if (value != "table" && value != "json" && value != "csv" && value != "benchstat") {
@@ -127,6 +146,9 @@ absl::StatusOr<bool> ParseOurs(const std::string& argument, Flags& flags) {
     options.depth_messages = (*depth)[0];
   } else if (HasValue(argument, "cpus", &value)) {
     absl::Status parsed = ParseCpus(value, options);
+    if (!parsed.ok()) return parsed;
+  } else if (HasValue(argument, "placement", &value)) {
+    absl::Status parsed = ParsePlacements(value, flags);
     if (!parsed.ok()) return parsed;
   } else if (HasValue(argument, "format", &value)) {
     absl::Status parsed = ParseFormat(value, flags);
@@ -179,6 +201,9 @@ usage: ./bazelw run //bench -- [flags]
   --depth=N           messages that an object holds (default: what 64 KiB hold, 64 to 1,024 of them, and 64 in
                       RoundTrip; large messages get fewer, see the rows)
   --cpus=S,R          CPUs of the sender and the receiver (default: the first two that are allowed)
+  --placement=P,Q     each row once with its two processes on the same_cpu, on two threads of a core (smt), two cores that
+                      share the last cache (same_cache) or do not (other_cache), on two NUMA nodes (other_node), or
+                      unpinned; all: what this machine has; auto (the default): as --cpus
   --unpinned          let the scheduler place the processes
   --format=F          what stdout gets: table (the default), json, csv or benchstat (Go's); the file is always written
   --samples=FILE      keeps every raw sample, in the order taken

@@ -48,6 +48,13 @@ TEST(Flags, OfOursAreUnderstood) {
   EXPECT_TRUE(ParseFlags({"-h"})->help);
 }
 
+TEST(Flags, PlacementsAreThoseNamedOrAllOrNone) {
+  EXPECT_THAT(ParseFlags({"--placement=unpinned,same_cpu"})->placements,
+              ElementsAre(Placement::kUnpinned, Placement::kSameCpu));
+  EXPECT_EQ(ParseFlags({"--placement=all"})->placements.size(), std::size(kAllPlacements));
+  EXPECT_THAT(ParseFlags({"--placement=auto"})->placements, IsEmpty());
+}
+
 TEST(Flags, FormatChoosesWhatIsShown) {
   EXPECT_EQ(ParseFlags({"--format=json"})->format, "json");
   EXPECT_THAT(ParseFlags({"--format=json"})->passed, ElementsAre("--benchmark_format=json"));
@@ -111,6 +118,9 @@ TEST(Flags, WithABadValueGetOneSentenceThatNamesThem) {
                           "--cpus=a,b",
                           "--cpus=-1,0",
                           "--cpus=99999,0",
+                          "--placement=",
+                          "--placement=smt,smt",
+                          "--placement=far",
                           "--format=",
                           "--format=xml",
                           "--samples=",
@@ -146,6 +156,7 @@ TEST(Flags, HelpNamesEveryFlagSuiteAndPrimitive) {
                            "--depth=",
                            "--cpus=",
                            "--unpinned",
+                           "--placement=",
                            "--format=",
                            "--samples=",
                            "--benchmark_filter=",

@@ -12,15 +12,18 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "bench/benchstat.h"
 #include "bench/cases.h"
 #include "bench/complexity.h"
 #include "bench/environment.h"
 #include "bench/flags.h"
+#include "bench/placed_cases.h"
 #include "bench/report.h"
 #include "bench/result_file.h"
 #include "bench/runner.h"
 #include "bench/sample_file.h"
+#include "ipc/os/cpu.h"
 #include "ipc/os/error.h"
 
 namespace ipcmark::bench {
@@ -77,6 +80,12 @@ benchmark::BenchmarkReporter* DisplayFor(const std::string& format) {
   return format == "csv" ? &csv : benchmark::CreateDefaultDisplayReporter();
 }
 
+// For the context: where the two sides are, or each placement that was asked for.
+std::string PlacementText(const Flags& flags) {
+  if (flags.placements.empty()) return PlacementOf(flags.options, ReadTopology(os::AllowedCpus()));
+  return absl::StrJoin(flags.placements, ",", [](std::string* out, Placement one) { *out += PlacementName(one); });
+}
+
 void PrintTable(const std::string& table) {
   const bool colour = WantsColour(isatty(STDOUT_FILENO) != 0, getenv("NO_COLOR"), getenv("TERM"));
   std::cout << (colour ? Coloured(table) : table);
@@ -100,7 +109,8 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   if (!writable.ok()) return Refuse(writable);
   if (!flags.samples.empty()) writable = CheckWritable(flags.samples);
   if (!writable.ok()) return Refuse(writable);
-  const auto environment = Environment(flags.options, list.skipped);
+  auto environment = Environment(flags.options, list.skipped);
+  environment.emplace_back("placement", PlacementText(flags));
   for (const auto& [key, value] : environment) benchmark::AddCustomContext(key, value);
   for (const std::string& warning : Warnings(flags.options)) std::cerr << "warning: " << warning << "\n";
   struct sigaction action = {};
@@ -151,7 +161,7 @@ int Main(int argc, char** argv) {
   }
   absl::StatusOr<SuiteTiming> timing = TimingOf(flags->options.suite);
   if (!timing.ok()) return Refuse(timing.status());
-  absl::StatusOr<CaseList> list = BuildCases(flags->options);
+  absl::StatusOr<CaseList> list = BuildPlacedCases(flags->options, flags->placements, ReadTopology(os::AllowedCpus()));
   if (!list.ok()) return Refuse(list.status());
   absl::Status initialised = InitialiseBenchmark(*flags, *timing);
   if (!initialised.ok()) return Refuse(initialised);

@@ -94,8 +94,9 @@ std::string Heading(const Case& one) {
       absl::StrCat(PadLeft("p50", 8), PadLeft("p99", 8), PadLeft("p99.9", 8), PadLeft("rate", 9));
   const std::string rest = attach ? PadLeft("CPU", 8) + PadLeft("per", kPerColumns)
                                   : PadLeft("bytes/s", 9) + PadLeft("CPU", 8) + PadLeft("sw", 6) + PadLeft("roof", 6);
-  return absl::StrCat("\n", one.scenario, " (", attach ? "xN: processes attached" : Unit(one), ")\n",
-                      PadRight("", kLabelColumns), quantiles, rest, "\n");
+  return absl::StrCat("\n", one.scenario, one.placement.empty() ? "" : ", ", one.placement, " (",
+                      attach ? "xN: processes attached" : Unit(one), ")\n", PadRight("", kLabelColumns), quantiles,
+                      rest, "\n");
 }
 
 // The reasons, each once, with the first name that it applies to and how many more.
@@ -185,7 +186,7 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
                   const std::vector<std::vector<Run>>& reports) {
   std::string table;
   std::string failed;
-  std::string scenario;
+  std::string heading;
   double worst_drift = 0;
   for (const Case& one : cases) {
     std::vector<const Run*> runs;
@@ -204,8 +205,8 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
     }
     if (runs.empty()) runs = medians;
     if (runs.empty()) continue;
-    if (one.scenario != scenario) absl::StrAppend(&table, Heading(one));
-    scenario = one.scenario;
+    if (Heading(one) != heading) absl::StrAppend(&table, Heading(one));
+    heading = Heading(one);
     const double drift = WorstDrift(runs);
     absl::StrAppend(&table, drift == 0 ? Row(one, runs) : Cut(PadRight(Row(one, runs), kRowColumns), kRowColumns) + "!",
                     "\n");

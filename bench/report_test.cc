@@ -67,6 +67,13 @@ TEST(Colour, MarksHeadingsFailuresAndDrift) {
             "\033[31m  c: lost\033[0m\n\n\033[1mskipped\033[0m\n  d\n");
 }
 
+TEST(Table, HasEachPlacementUnderAHeadingOfItsOwn) {
+  Case placed = CaseOf("b");
+  placed.placement = "smt";
+  EXPECT_THAT(Table({CaseOf("a"), placed}, {}, {{RunOf("a", {})}, {RunOf("b", {})}}),
+              AllOf(HasSubstr("\nRoundTrip ("), HasSubstr("\nRoundTrip, smt (")));
+}
+
 TEST(Table, MarksARowThatDriftedAndSaysByHowMuch) {
   const std::string drifted =
       Table({CaseOf("a"), CaseOf("b")}, {}, {{RunOf("a", {{kDrift, 0.25}})}, {RunOf("b", {{kDrift, 0}})}});

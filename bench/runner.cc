@@ -84,6 +84,7 @@ void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCoun
 void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* cancel, Progress* progress,
              int64_t fixed_messages, const SliceObserver& observe) {
   progress->Begin(one.name);
+  if (!one.placement.empty()) state.SetLabel(one.placement);
   const benchmark::IterationCount messages = fixed_messages > 0 ? fixed_messages : state.max_iterations;
   // One batch is the whole run, so that the slice alone decides what happens inside.
   while (state.KeepRunningBatch(messages)) {
