@@ -221,7 +221,10 @@ examples
   ./bazelw run //bench -- --suite=smoke
   ./bazelw run //bench -- --suite=full --benchmark_filter='^Attach/'
   ./bazelw run //bench -- --primitives=sysv_shm,pipe --bytes=64,4096
+  ./bazelw run //bench -- --placement=all --benchmark_filter=^RoundTrip/ --bytes=64
   ./bazelw run //bench -- --benchmark_filter='^RoundTrip/.*/64/' --benchmark_repetitions=5
+
+A row that ends in ! was in no steady state. Colours: on a terminal, unless NO_COLOR is set.
 
 exit codes: 0 fine, 1 a benchmark failed, 2 bad usage or no permission, 130 interrupted (what was done is written)
 )");
