@@ -1,19 +1,19 @@
 """A benchmark binary for a list of primitives."""
 
 load("@rules_cc//cc:defs.bzl", "cc_binary")
-load("//ipc:primitives.bzl", "primitive_header", "primitive_label", "primitive_name")
+load("//ipc:primitives.bzl", "primitive_channel", "primitive_header", "primitive_label", "primitive_name")
 
 def bench_binary(name, primitives, **kwargs):
     """Declares a cc_binary that measures `primitives`.
 
     Args:
       name: the binary.
-      primitives: names as in //ipc:primitives.bzl, or labels of primitives elsewhere.
+      primitives: as in //ipc:primitives.bzl.
       **kwargs: as for cc_binary.
     """
     includes = ["#include \\\"%s\\\"" % primitive_header(p) for p in primitives]
     entries = [
-        "      MakePrimitiveEntry<ipcmark::{n}::Channel>(\\\"{n}\\\"),".format(n = primitive_name(p))
+        "      MakePrimitiveEntry<{channel}>(\\\"{name}\\\"),".format(channel = primitive_channel(p), name = primitive_name(p))
         for p in primitives
     ]
     lines = ["#include \\\"bench/scenarios.h\\\""] + includes + [
@@ -30,6 +30,6 @@ def bench_binary(name, primitives, **kwargs):
     cc_binary(
         name = name,
         srcs = [name + "_primitives.cc"],
-        deps = ["//bench:main"] + [primitive_label(p) for p in primitives],
+        deps = [str(Label("//bench:main"))] + [primitive_label(p) for p in primitives],
         **kwargs
     )

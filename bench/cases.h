@@ -43,6 +43,7 @@ struct Case {
   std::string per = {};  // Attach only: what its times are of, "call" or "4 KiB page"
   int sender_cpu = os::kAnyCpu;
   int receiver_cpu = os::kAnyCpu;
+  std::string placement = {};  // of a case that was asked for by placement (placed_cases.h); empty: the default
   // Runs one slice of so many messages.
   std::function<absl::StatusOr<SliceResult>(uint64_t messages, const std::atomic<bool>* cancel)> run = nullptr;
 };

@@ -129,6 +129,42 @@ TEST(BenchRun, InAnyFormatPutsNothingElseOnStdout) {
                          Not(HasSubstr("results:compare"))));
 }
 
+TEST(BenchRun, PlacesItsProcessesAndSaysWhere) {
+  Program program(Tiny({"--primitives=pipe", "--bytes=8", "--placement=same_cpu,unpinned", "--benchmark_out=run.json",
+                        "--benchmark_filter=^RoundTrip/"}));
+  const Outcome outcome = program.Wait();
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("\nRoundTrip, same_cpu ("), HasSubstr("\nRoundTrip, unpinned (")));
+  const rapidjson::Document document = Parse(program.Contents("run.json"));
+  EXPECT_STREQ(document["context"]["placement"].GetString(), "same_cpu,unpinned");
+  EXPECT_THAT(Names(document), ElementsAre("RoundTrip/pipe/block/8/placement:same_cpu/manual_time",
+                                           "RoundTrip/pipe/block/8/placement:unpinned/manual_time"));
+  const auto& rows = document["benchmarks"];
+  EXPECT_STREQ(rows[0]["label"].GetString(), "same_cpu");
+  EXPECT_EQ(rows[0]["pinned_sender_cpu"].GetDouble(), rows[0]["pinned_receiver_cpu"].GetDouble());
+  EXPECT_EQ(rows[1]["pinned_sender_cpu"].GetDouble(), -1);
+}
+
+TEST(BenchRun, ShowsTheFormatsOfOursAndWritesTheFileAndTheSamplesAllTheSame) {
+  for (const auto& [format, beginning] :
+       {std::pair("json", "{"), std::pair("csv", "name,iterations,"), std::pair("benchstat", "ipcmark-schema: 1\n")}) {
+    Program program(Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_min_time=1000x", "--benchmark_out=run.json",
+                          "--samples=raw.txt", absl::StrCat("--format=", format), "--benchmark_repetitions=2",
+                          "--benchmark_filter=^RoundTrip/"}));
+    const Outcome outcome = program.Wait();
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_THAT(outcome.out,
+                AllOf(StartsWith(beginning), HasSubstr("RoundTrip/pipe/block/8"), Not(HasSubstr("results:compare"))));
+    const std::string name = "RoundTrip/pipe/block/8/manual_time";
+    EXPECT_THAT(Names(Parse(program.Contents("run.json"))), IsSupersetOf({name, name}));
+    const std::string raw = program.Contents("raw.txt");
+    EXPECT_THAT(raw, StartsWith("# ipcmark samples 1\n# RoundTrip/pipe/block/8 repetition=0 messages=1000 "
+                                "messages_per_sample=1 samples=1000\n"));
+    EXPECT_EQ(std::count(raw.begin(), raw.end(), '\n'), 3 + 2000 + 2) << "a line a sample, and the blocks' own";
+  }
+  EXPECT_EQ(RunBench(Tiny({"--samples=/nonexistent/raw.txt"})).status, 2);
+}
+
 TEST(BenchRun, WritesTheFormatThatIsAskedFor) {
   Program csv(Tiny({"--primitives=sysv_shm", "--benchmark_filter=-first_touch", "--benchmark_out=run.csv",
                     "--benchmark_out_format=csv"}));

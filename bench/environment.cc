@@ -6,31 +6,16 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "bench/machine.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::bench {
 namespace {
-
-std::string FirstLine(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  return std::getline(file, line) ? line : "unknown";
-}
-
-std::string CpuModel() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    const size_t colon = line.find(": ");
-    if (line.rfind("model name", 0) == 0 && colon != std::string::npos) return line.substr(colon + 2);
-  }
-  return "unknown";
-}
 
 std::string KernelRelease() {
   utsname name;
@@ -81,7 +66,26 @@ int64_t ClockReadNanos() {
   return best;
 }
 
-std::string Governor() { return FirstLine("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"); }
+// What the compiler was told, as far as it shows: it does not tell a level of optimisation from another.
+std::string CompilerFlags() {
+  std::vector<std::string> flags = {absl::StrCat("-std=c++", __cplusplus / 100 % 100)};
+#ifdef __OPTIMIZE__
+  flags.emplace_back("-O");
+#endif
+#ifdef NDEBUG
+  flags.emplace_back("-DNDEBUG");
+#endif
+#ifdef _FORTIFY_SOURCE
+  flags.push_back(absl::StrCat("-D_FORTIFY_SOURCE=", _FORTIFY_SOURCE));
+#endif
+#if defined(__SSP__) || defined(__SSP_STRONG__) || defined(__SSP_ALL__)
+  flags.emplace_back("-fstack-protector");
+#endif
+#ifdef __AVX2__
+  flags.emplace_back("-mavx2");
+#endif
+  return absl::StrJoin(flags, " ");
+}
 
 std::string Build() { return IsSanitized() ? "sanitized" : IsOptimised() ? "optimized" : "debug"; }
 
@@ -92,22 +96,23 @@ std::vector<std::pair<std::string, std::string>> Environment(const Options& opti
   const std::string skipped_lines = absl::StrJoin(skipped, "\n", [](std::string* out, const SkippedCase& one) {
     absl::StrAppend(out, one.name, ": ", one.reason);
   });
-  return {
+  std::vector<std::pair<std::string, std::string>> context = {
       {"ipcmark_schema", "1"},
       {"suite", options.suite},
       {"kernel", KernelRelease()},
-      {"cpu_model", CpuModel()},
       {"git_revision", GitRevision()},
       {"build", Build()},
       {"compiler", "gcc " __VERSION__},
       {"libc", absl::StrCat("glibc ", gnu_get_libc_version())},
-      {"governor", Governor()},
-      {"clocksource", FirstLine("/sys/devices/system/clocksource/clocksource0/current_clocksource")},
+      {"compiler_flags", CompilerFlags()},
+      {"clock", "CLOCK_MONOTONIC"},
       {"clock_read_ns", absl::StrCat(ClockReadNanos())},
       {"sender_cpu", absl::StrCat(options.sender_cpu)},
       {"receiver_cpu", absl::StrCat(options.receiver_cpu)},
       {"skipped", skipped_lines},
   };
+  for (auto& pair : Machine()) context.push_back(std::move(pair));
+  return context;
 }
 
 std::vector<std::string> Warnings(const Options& options) {
@@ -126,10 +131,7 @@ std::vector<std::string> Warnings(const Options& options) {
   if (getloadavg(&load, 1) == 1 && load > 0.5 * static_cast<double>(cpus)) {
     warnings.push_back(absl::StrFormat("the machine is busy (load %.1f on %d CPUs): stop what else runs", load, cpus));
   }
-  const std::string governor = Governor();
-  if (governor != "unknown" && governor != "performance") {
-    warnings.push_back(absl::StrCat("the CPU governor is ", governor, ": set it to performance"));
-  }
+  for (std::string& warning : MachineWarnings()) warnings.push_back(std::move(warning));
   return warnings;
 }
 

@@ -93,6 +93,36 @@ absl::StatusOr<bool> ParseTheirs(const std::string& argument, Flags& flags) {
   return false;
 }
 
+absl::Status ParsePlacements(const std::string& value, Flags& flags) {
+  flags.placements.clear();
+  if (value == "auto") return absl::OkStatus();
+  for (const std::string& name : std::vector<std::string>(absl::StrSplit(value, ','))) {
+    const size_t before = flags.placements.size();
+    for (Placement placement : kAllPlacements) {
+      const bool meant = name == "all" || name == PlacementName(placement);
+      const bool is_new = std::count(flags.placements.begin(), flags.placements.end(), placement) == 0;
+      if (meant && is_new) flags.placements.push_back(placement);
+    }
+    if (flags.placements.size() == before) {
+      return absl::InvalidArgumentError(absl::StrCat("--placement=", value, ": \"", name, "\" is none or named twice; ",
+                                                     "choose auto, all, or some of same_cpu, smt, same_cache, ",
+                                                     "other_cache, other_node, unpinned"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// How the rows are shown; json and csv are Google Benchmark's.
+absl::Status ParseFormat(const std::string& value, Flags& flags) {
+  if (value != "table" && value != "json" && value != "csv" && value != "benchstat") {
+    return absl::InvalidArgumentError(absl::StrCat("--format=", value, ": choose table, json, csv or benchstat"));
+  }
+  flags.benchstat = value == "benchstat";
+  flags.format = value == "json" || value == "csv" ? value : "";
+  if (value == "json") flags.passed.push_back("--benchmark_format=json");
+  return absl::OkStatus();
+}
+
 // One argument that is ours; false when it is not.
 absl::StatusOr<bool> ParseOurs(const std::string& argument, Flags& flags) {
   std::string value;
@@ -117,6 +147,14 @@ absl::StatusOr<bool> ParseOurs(const std::string& argument, Flags& flags) {
   } else if (HasValue(argument, "cpus", &value)) {
     absl::Status parsed = ParseCpus(value, options);
     if (!parsed.ok()) return parsed;
+  } else if (HasValue(argument, "placement", &value)) {
+    absl::Status parsed = ParsePlacements(value, flags);
+    if (!parsed.ok()) return parsed;
+  } else if (HasValue(argument, "format", &value)) {
+    absl::Status parsed = ParseFormat(value, flags);
+    if (!parsed.ok()) return parsed;
+  } else if (HasValue(argument, "samples", &flags.samples)) {
+    if (flags.samples.empty()) return absl::InvalidArgumentError("--samples=: name a file");
   } else if (argument == "--unpinned") {
     options.sender_cpu = options.receiver_cpu = os::kAnyCpu;
   } else {
@@ -163,7 +201,12 @@ usage: ./bazelw run //bench -- [flags]
   --depth=N           messages that an object holds (default: what 64 KiB hold, 64 to 1,024 of them, and 64 in
                       RoundTrip; large messages get fewer, see the rows)
   --cpus=S,R          CPUs of the sender and the receiver (default: the first two that are allowed)
+  --placement=P,Q     each row once with its two processes on the same_cpu, on two threads of a core (smt), two cores that
+                      share the last cache (same_cache) or do not (other_cache), on two NUMA nodes (other_node), or
+                      unpinned; all: what this machine has; auto (the default): as --cpus
   --unpinned          let the scheduler place the processes
+  --format=F          what stdout gets: table (the default), json, csv or benchstat (Go's); the file is always written
+  --samples=FILE      keeps every raw sample, in the order taken
   --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,
                       --benchmark_min_time=SECONDS or a count such as 1000x, --benchmark_list_tests,
                       --benchmark_format=json|csv|console,
@@ -178,7 +221,10 @@ examples
   ./bazelw run //bench -- --suite=smoke
   ./bazelw run //bench -- --suite=full --benchmark_filter='^Attach/'
   ./bazelw run //bench -- --primitives=sysv_shm,pipe --bytes=64,4096
+  ./bazelw run //bench -- --placement=all --benchmark_filter=^RoundTrip/ --bytes=64
   ./bazelw run //bench -- --benchmark_filter='^RoundTrip/.*/64/' --benchmark_repetitions=5
+
+A row that ends in ! was in no steady state. Colours: on a terminal, unless NO_COLOR is set.
 
 exit codes: 0 fine, 1 a benchmark failed, 2 bad usage or no permission, 130 interrupted (what was done is written)
 )");

@@ -48,6 +48,22 @@ TEST(Flags, OfOursAreUnderstood) {
   EXPECT_TRUE(ParseFlags({"-h"})->help);
 }
 
+TEST(Flags, PlacementsAreThoseNamedOrAllOrNone) {
+  EXPECT_THAT(ParseFlags({"--placement=unpinned,same_cpu"})->placements,
+              ElementsAre(Placement::kUnpinned, Placement::kSameCpu));
+  EXPECT_EQ(ParseFlags({"--placement=all"})->placements.size(), std::size(kAllPlacements));
+  EXPECT_THAT(ParseFlags({"--placement=auto"})->placements, IsEmpty());
+}
+
+TEST(Flags, FormatChoosesWhatIsShown) {
+  EXPECT_EQ(ParseFlags({"--format=json"})->format, "json");
+  EXPECT_THAT(ParseFlags({"--format=json"})->passed, ElementsAre("--benchmark_format=json"));
+  EXPECT_EQ(ParseFlags({"--format=csv"})->format, "csv");
+  EXPECT_TRUE(ParseFlags({"--format=benchstat"})->benchstat);
+  EXPECT_EQ(ParseFlags({"--format=table"})->format, "");
+  EXPECT_EQ(ParseFlags({"--samples=a=b"})->samples, "a=b");
+}
+
 TEST(Flags, UnpinnedLeavesThePlacementToTheScheduler) {
   const absl::StatusOr<Flags> flags = ParseFlags({"--unpinned"});
   ASSERT_TRUE(flags.ok()) << flags.status();
@@ -102,6 +118,12 @@ TEST(Flags, WithABadValueGetOneSentenceThatNamesThem) {
                           "--cpus=a,b",
                           "--cpus=-1,0",
                           "--cpus=99999,0",
+                          "--placement=",
+                          "--placement=smt,smt",
+                          "--placement=far",
+                          "--format=",
+                          "--format=xml",
+                          "--samples=",
                           "--unpinned=1",
                           "--help=1",
                           "--benchmark_format=xml",
@@ -124,10 +146,27 @@ TEST(Flags, WithABadValueGetOneSentenceThatNamesThem) {
 
 TEST(Flags, HelpNamesEveryFlagSuiteAndPrimitive) {
   const std::string help = HelpText();
-  for (const char* word : {"--suite=", "smoke", "quick", "full", "--primitives=", "sysv_shm, narrow",
-                           "--bytes=", "--depth=", "--cpus=", "--unpinned", "--benchmark_filter=",
-                           "--benchmark_repetitions=", "--benchmark_min_time=", "--benchmark_list_tests",
-                           "--benchmark_format=", "--benchmark_out=", "--benchmark_out_format=", "exit codes",
+  for (const char* word : {"--suite=",
+                           "smoke",
+                           "quick",
+                           "full",
+                           "--primitives=",
+                           "sysv_shm, narrow",
+                           "--bytes=",
+                           "--depth=",
+                           "--cpus=",
+                           "--unpinned",
+                           "--placement=",
+                           "--format=",
+                           "--samples=",
+                           "--benchmark_filter=",
+                           "--benchmark_repetitions=",
+                           "--benchmark_min_time=",
+                           "--benchmark_list_tests",
+                           "--benchmark_format=",
+                           "--benchmark_out=",
+                           "--benchmark_out_format=",
+                           "exit codes",
                            "./bazelw run //bench --"}) {
     EXPECT_THAT(help, HasSubstr(word));
   }

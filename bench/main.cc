@@ -9,15 +9,21 @@
 #include <filesystem>
 #include <iostream>
 #include <sstream>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "bench/benchstat.h"
 #include "bench/cases.h"
 #include "bench/complexity.h"
 #include "bench/environment.h"
 #include "bench/flags.h"
+#include "bench/placed_cases.h"
 #include "bench/report.h"
 #include "bench/result_file.h"
 #include "bench/runner.h"
+#include "bench/sample_file.h"
+#include "ipc/os/cpu.h"
 #include "ipc/os/error.h"
 
 namespace ipcmark::bench {
@@ -30,6 +36,10 @@ constexpr double kOneRunSeconds = 1e-9;
 
 std::atomic<bool> interrupted = false;
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
+
+// What runs a target of ours where this was built.
+constexpr bool kIsOwnWorkspace = std::string_view(IPCMARK_REPOSITORY) == "@";
+constexpr const char* kRunCommand = kIsOwnWorkspace ? "./bazelw run " : "bazel run " IPCMARK_REPOSITORY;
 
 void OnInterrupt(int /*signal*/) { interrupted = true; }
 
@@ -70,6 +80,17 @@ benchmark::BenchmarkReporter* DisplayFor(const std::string& format) {
   return format == "csv" ? &csv : benchmark::CreateDefaultDisplayReporter();
 }
 
+// For the context: where the two sides are, or each placement that was asked for.
+std::string PlacementText(const Flags& flags) {
+  if (flags.placements.empty()) return PlacementOf(flags.options, ReadTopology(os::AllowedCpus()));
+  return absl::StrJoin(flags.placements, ",", [](std::string* out, Placement one) { *out += PlacementName(one); });
+}
+
+void PrintTable(const std::string& table) {
+  const bool colour = WantsColour(isatty(STDOUT_FILENO) != 0, getenv("NO_COLOR"), getenv("TERM"));
+  std::cout << (colour ? Coloured(table) : table);
+}
+
 bool AnyFailed(const Collector& collector) {
   for (const auto& report : collector.reports()) {
     for (const auto& run : report) {
@@ -86,7 +107,11 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   if (flags.out.empty()) std::filesystem::create_directories(out.parent_path(), error);
   absl::Status writable = CheckWritable(out);
   if (!writable.ok()) return Refuse(writable);
-  for (const auto& [key, value] : Environment(flags.options, list.skipped)) benchmark::AddCustomContext(key, value);
+  if (!flags.samples.empty()) writable = CheckWritable(flags.samples);
+  if (!writable.ok()) return Refuse(writable);
+  auto environment = Environment(flags.options, list.skipped);
+  environment.emplace_back("placement", PlacementText(flags));
+  for (const auto& [key, value] : environment) benchmark::AddCustomContext(key, value);
   for (const std::string& warning : Warnings(flags.options)) std::cerr << "warning: " << warning << "\n";
   struct sigaction action = {};
   action.sa_handler = OnInterrupt;
@@ -94,22 +119,29 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   sigaction(SIGTERM, &action, nullptr);
 
   Progress progress(rows);
-  RegisterCases(list.cases, &interrupted, &progress, flags.messages);
+  SampleFile samples(flags.samples);
+  RegisterCases(list.cases, &interrupted, &progress, flags.messages,
+                [&](const Case& one, const SliceResult& result) { samples.Keep(one, result); });
   benchmark::BenchmarkReporter* shown = DisplayFor(flags.format);
-  Collector collector(&progress);
+  Collector collector(&progress, [&](const std::string& name) { samples.Write(name); });
   const auto fits = [&] { return FitRows(FitCurves(list.cases, collector.reports())); };
   Display display(&progress, shown, fits);
   benchmark::RunSpecifiedBenchmarks(&display, &collector);
   progress.Clear();
-  if (shown == nullptr) std::cout << Table(list.cases, list.skipped, collector.reports());
+  if (flags.benchstat) {
+    std::cout << BenchstatText(environment, collector.reports());
+  } else if (shown == nullptr) {
+    PrintTable(Table(list.cases, list.skipped, collector.reports()));
+  }
   auto rows_with_fits = collector.reports();
   rows_with_fits.push_back(fits());
   absl::Status written = WriteRows(out, flags.out_format, rows_with_fits);
+  if (written.ok()) written = samples.Close();
   if (!written.ok()) return Refuse(written);
-  std::ostream& notes = shown == nullptr ? std::cout : std::cerr;
+  std::ostream& notes = shown == nullptr && !flags.benchstat ? std::cout : std::cerr;
   if (interrupted) notes << "\ninterrupted: the rows above are all there is\n";
   if (flags.out_format == "json" && std::filesystem::is_regular_file(out, error)) {
-    notes << "\nopen it with: ./bazelw run //results:compare -- "
+    notes << "\nopen it with: " << kRunCommand << "//results:compare -- "
           << std::filesystem::proximate(PreviousRun(out, suite)).string() << " "
           << std::filesystem::proximate(out).string() << "\n";
   }
@@ -129,7 +161,7 @@ int Main(int argc, char** argv) {
   }
   absl::StatusOr<SuiteTiming> timing = TimingOf(flags->options.suite);
   if (!timing.ok()) return Refuse(timing.status());
-  absl::StatusOr<CaseList> list = BuildCases(flags->options);
+  absl::StatusOr<CaseList> list = BuildPlacedCases(flags->options, flags->placements, ReadTopology(os::AllowedCpus()));
   if (!list.ok()) return Refuse(list.status());
   absl::Status initialised = InitialiseBenchmark(*flags, *timing);
   if (!initialised.ok()) return Refuse(initialised);

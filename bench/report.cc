@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "bench/complexity.h"
 #include "bench/format.h"
 
@@ -75,14 +76,27 @@ const char* Unit(const Case& one) {
   return "from before Send until a receiver has it; one message a sender on its way";
 }
 
+constexpr int kRowColumns = 99;  // and one for the mark
+
+// The most that any repetition drifted.
+double WorstDrift(const std::vector<const Run*>& runs) {
+  double worst = 0;
+  for (const Run* run : runs) {
+    const double drift = CounterOr(*run, kDrift, 0);
+    if (std::abs(drift) > std::abs(worst)) worst = drift;
+  }
+  return worst;
+}
+
 std::string Heading(const Case& one) {
   const bool attach = one.pages > 0;
   const std::string quantiles =
       absl::StrCat(PadLeft("p50", 8), PadLeft("p99", 8), PadLeft("p99.9", 8), PadLeft("rate", 9));
   const std::string rest = attach ? PadLeft("CPU", 8) + PadLeft("per", kPerColumns)
                                   : PadLeft("bytes/s", 9) + PadLeft("CPU", 8) + PadLeft("sw", 6) + PadLeft("roof", 6);
-  return absl::StrCat("\n", one.scenario, " (", attach ? "xN: processes attached" : Unit(one), ")\n",
-                      PadRight("", kLabelColumns), quantiles, rest, "\n");
+  return absl::StrCat("\n", one.scenario, one.placement.empty() ? "" : ", ", one.placement, " (",
+                      attach ? "xN: processes attached" : Unit(one), ")\n", PadRight("", kLabelColumns), quantiles,
+                      rest, "\n");
 }
 
 // The reasons, each once, with the first name that it applies to and how many more.
@@ -101,6 +115,30 @@ std::string SkippedLines(const std::vector<SkippedCase>& skipped) {
 }
 
 }  // namespace
+
+bool WantsColour(bool is_terminal, const char* no_color, const char* term) {
+  const bool refused = no_color != nullptr && no_color[0] != '\0';
+  return is_terminal && !refused && term != nullptr && std::string(term) != "dumb";
+}
+
+std::string Coloured(const std::string& table) {
+  std::string text;
+  bool after_empty = true;
+  bool failed = false;
+  for (const std::string& line : std::vector<std::string>(absl::StrSplit(table, '\n'))) {
+    const bool heading = after_empty && !line.empty();
+    after_empty = line.empty();
+    if (line.empty()) failed = false;
+    if (heading) failed = line == "FAILED";
+    const char* colour = failed                                ? "\033[31m"
+                         : !line.empty() && line.back() == '!' ? "\033[33m"
+                         : heading                             ? "\033[1m"
+                                                               : "";
+    absl::StrAppend(&text, colour, line, *colour == '\0' ? "" : "\033[0m", "\n");
+  }
+  text.pop_back();
+  return text;
+}
 
 void CorrectCpuTime(std::vector<Run>& runs) {
   for (Run& run : runs) {
@@ -141,13 +179,15 @@ void Collector::ReportRuns(const std::vector<Run>& report) {
   if (IsInterrupted(report)) return;
   reports_.push_back(report);
   CorrectCpuTime(reports_.back());
+  if (done_ && !report.empty()) done_(report.front().run_name.function_name);
 }
 
 std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>& skipped,
                   const std::vector<std::vector<Run>>& reports) {
   std::string table;
   std::string failed;
-  std::string scenario;
+  std::string heading;
+  double worst_drift = 0;
   for (const Case& one : cases) {
     std::vector<const Run*> runs;
     std::vector<const Run*> medians;  // all there is with --benchmark_report_aggregates_only
@@ -165,9 +205,17 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
     }
     if (runs.empty()) runs = medians;
     if (runs.empty()) continue;
-    if (one.scenario != scenario) absl::StrAppend(&table, Heading(one));
-    scenario = one.scenario;
-    absl::StrAppend(&table, Row(one, runs), "\n");
+    if (Heading(one) != heading) absl::StrAppend(&table, Heading(one));
+    heading = Heading(one);
+    const double drift = WorstDrift(runs);
+    absl::StrAppend(&table, drift == 0 ? Row(one, runs) : Cut(PadRight(Row(one, runs), kRowColumns), kRowColumns) + "!",
+                    "\n");
+    if (std::abs(drift) > std::abs(worst_drift)) worst_drift = drift;
+  }
+  if (worst_drift != 0) {
+    absl::StrAppendFormat(
+        &table, "\n! no steady state: from its first to its last third such a row changed by up to %+.0f %%\n",
+        100 * worst_drift);
   }
   absl::StrAppend(&table, FitLines(FitCurves(cases, reports)));
   if (!failed.empty()) absl::StrAppend(&table, "\nFAILED\n", failed);

@@ -44,7 +44,9 @@ class Display : public benchmark::BenchmarkReporter {
 // collects the rows, to be written when all are there.
 class Collector : public benchmark::BenchmarkReporter {
  public:
-  explicit Collector(Progress* progress) : progress_(progress) {}
+  // `done`, if any, is called with the name of each benchmark that has ended with rows.
+  explicit Collector(Progress* progress, std::function<void(const std::string&)> done = nullptr)
+      : progress_(progress), done_(std::move(done)) {}
 
   bool ReportContext(const Context& /*context*/) override { return true; }
   void ReportRuns(const std::vector<Run>& report) override;
@@ -54,11 +56,19 @@ class Collector : public benchmark::BenchmarkReporter {
 
  private:
   Progress* progress_;
+  std::function<void(const std::string&)> done_;
   std::vector<std::vector<Run>> reports_;
 };
 
+// What a terminal gets that shows colours: headings bold, failures red, marked rows yellow.
+std::string Coloured(const std::string& table);
+// Whether it does: a terminal, not a dumb one, and nobody has asked for none (https://no-color.org: NO_COLOR not
+// empty).
+bool WantsColour(bool is_terminal, const char* no_color, const char* term);
+
 // A table of at most 100 columns, grouped by scenario; medians where a case was repeated; the fitted complexity of each
-// curve (complexity.h); then, with lines as long as their reasons, the failed rows and what was skipped.
+// curve (complexity.h); a mark (!) behind a row that drifted (drift.h); then, with lines as long as their reasons, the
+// failed rows and what was skipped.
 std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>& skipped,
                   const std::vector<std::vector<benchmark::BenchmarkReporter::Run>>& reports);
 

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "absl/strings/str_split.h"
+#include "bench/benchstat.h"
 #include "bench/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -49,6 +50,46 @@ Row Aggregate(const std::string& name, const std::string& aggregate, benchmark::
 
 Case CaseOf(const std::string& name, const std::string& subject = "pipe", const std::string& variant = "block") {
   return {.name = name, .scenario = "RoundTrip", .subject = subject, .variant = variant, .size = "64 B", .bytes = 64};
+}
+
+TEST(Colour, IsForTerminalsWhoseUserHasNotRefusedIt) {
+  EXPECT_TRUE(WantsColour(true, nullptr, "xterm"));
+  EXPECT_TRUE(WantsColour(true, "", "xterm"));
+  EXPECT_FALSE(WantsColour(true, "1", "xterm"));
+  EXPECT_FALSE(WantsColour(true, nullptr, "dumb"));
+  EXPECT_FALSE(WantsColour(true, nullptr, nullptr));
+  EXPECT_FALSE(WantsColour(false, nullptr, "xterm"));
+}
+
+TEST(Colour, MarksHeadingsFailuresAndDrift) {
+  EXPECT_EQ(Coloured("\nRoundTrip (x)\n a  1\n b  2 !\n\nFAILED\n  c: lost\n\nskipped\n  d\n"),
+            "\n\033[1mRoundTrip (x)\033[0m\n a  1\n\033[33m b  2 !\033[0m\n\n\033[31mFAILED\033[0m\n"
+            "\033[31m  c: lost\033[0m\n\n\033[1mskipped\033[0m\n  d\n");
+}
+
+TEST(Table, HasEachPlacementUnderAHeadingOfItsOwn) {
+  Case placed = CaseOf("b");
+  placed.placement = "smt";
+  EXPECT_THAT(Table({CaseOf("a"), placed}, {}, {{RunOf("a", {})}, {RunOf("b", {})}}),
+              AllOf(HasSubstr("\nRoundTrip ("), HasSubstr("\nRoundTrip, smt (")));
+}
+
+TEST(Table, MarksARowThatDriftedAndSaysByHowMuch) {
+  const std::string drifted =
+      Table({CaseOf("a"), CaseOf("b")}, {}, {{RunOf("a", {{kDrift, 0.25}})}, {RunOf("b", {{kDrift, 0}})}});
+  EXPECT_THAT(drifted, AllOf(ContainsRegex("\n pipe .*!\n pipe .*[^!]\n"), HasSubstr("changed by up to +25 %")));
+  EXPECT_THAT(Table({CaseOf("b")}, {}, {{RunOf("b", {{kDrift, 0}})}}), Not(HasSubstr("!")));
+}
+
+TEST(Benchstat, HasALineForEachRepetitionAndTheEnvironmentBefore) {
+  Row run = RunOf("RoundTrip/pipe/block/8", {{kP50, 90}, {"bytes_per_second", 8e7}});
+  run.iterations = 1000;
+  run.real_accumulated_time = 1e-4;
+  EXPECT_EQ(BenchstatText({{"cpu_model", "a b"}, {"skipped", "x\ny"}, {"none", ""}},
+                          {{run, run, Failed("f", "lost"), Aggregate("a", "median", benchmark::kTime, {})}}),
+            "cpu-model: a b\n\n"
+            "BenchmarkRoundTrip/pipe/block/8 1000 100 ns/op 90 p50-ns 8e+07 B/s\n"
+            "BenchmarkRoundTrip/pipe/block/8 1000 100 ns/op 90 p50-ns 8e+07 B/s\n");
 }
 
 TEST(CpuTime, IsThatOfTheMeasuredProcessesPerIteration) {
@@ -155,6 +196,7 @@ TEST(Table, HasAtMostAHundredColumnsForEveryNameAndNumber) {
                                           {"bytes_per_second", number},
                                           {kSenderSwitches, number},
                                           {kReceiverSwitches, number},
+                                          {kDrift, 0.5},
                                           {kAllCpu, number}})}};
           CorrectCpuTime(reports[0]);
           const std::string table = Table({one}, {}, reports);

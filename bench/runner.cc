@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "bench/drift.h"
 #include "bench/quantile.h"
 #include "ipc/os/clock.h"
 
@@ -60,6 +61,10 @@ void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCoun
   counters["pinned_sender_cpu"] = one.sender_cpu;
   counters["items_per_second"] = messages / seconds;
   AddRoofline(result, counters);
+  // Samples of several processes follow one another in the vector, not in time.
+  const bool in_time = one.senders == 1 && one.receivers == 1;
+  const std::optional<double> drift = in_time ? DriftOf(result.samples_in_order) : std::nullopt;
+  if (drift.has_value()) counters[kDrift] = *drift;
   if (one.pages > 0) {
     counters["attached"] = one.attached;
     counters["pages"] = static_cast<double>(one.pages);
@@ -77,8 +82,9 @@ void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCoun
 }
 
 void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* cancel, Progress* progress,
-             int64_t fixed_messages) {
+             int64_t fixed_messages, const SliceObserver& observe) {
   progress->Begin(one.name);
+  if (!one.placement.empty()) state.SetLabel(one.placement);
   const benchmark::IterationCount messages = fixed_messages > 0 ? fixed_messages : state.max_iterations;
   // One batch is the whole run, so that the slice alone decides what happens inside.
   while (state.KeepRunningBatch(messages)) {
@@ -92,6 +98,7 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
     }
     state.SetIterationTime(static_cast<double>(result->nanos) / os::kNanosPerSecond);
     AddCounters(one, *result, state.counters);
+    if (observe) observe(one, *result);
   }
 }
 
@@ -121,10 +128,11 @@ void Progress::Clear() const {
 }
 
 void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress,
-                   int64_t messages) {
+                   int64_t messages, const SliceObserver& observe) {
   for (const Case& one : cases) {
-    benchmark::RegisterBenchmark(one.name.c_str(), [&one, cancel, progress, messages](benchmark::State& state) {
-      RunCase(state, one, cancel, progress, messages);
+    benchmark::RegisterBenchmark(one.name.c_str(), [&one, cancel, progress, messages,
+                                                    observe](benchmark::State& state) {
+      RunCase(state, one, cancel, progress, messages, observe);
     })->UseManualTime();
   }
 }

@@ -7,6 +7,7 @@
 #include <benchmark/benchmark.h>
 
 #include <atomic>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ inline constexpr char kP999[] = "p999_ns";
 inline constexpr char kMax[] = "max_ns";
 inline constexpr char kRoofline[] = "roofline_ns";
 inline constexpr char kOfRoofline[] = "of_roofline";
+inline constexpr char kDrift[] = "drift";
 inline constexpr char kSenderCpu[] = "sender_cpu_ns";
 inline constexpr char kReceiverCpu[] = "receiver_cpu_ns";
 inline constexpr char kSenderSwitches[] = "sender_voluntary_switches";
@@ -51,10 +53,13 @@ class Progress {
   int64_t start_nanos_;
 };
 
+// Sees every slice that was measured, also those with which Google Benchmark looks for the number of messages.
+using SliceObserver = std::function<void(const Case&, const SliceResult&)>;
+
 // Registers every case under its name. Every run sends `messages`, or what Google Benchmark chooses if 0. The cases,
-// `progress` and `cancel` must outlive the run.
+// `progress`, `cancel` and what `observe` refers to must outlive the run.
 void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress,
-                   int64_t messages = 0);
+                   int64_t messages = 0, const SliceObserver& observe = nullptr);
 
 // How many of the names the value of --benchmark_filter selects (POSIX extended, a leading '-' negates, as Google
 // Benchmark has it). kInvalidArgument when it is no regular expression.

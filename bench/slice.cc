@@ -63,6 +63,7 @@ SliceResult TakeResult(const SliceShared& shared, uint64_t messages, uint64_t me
   result.messages = messages;
   result.messages_per_sample = messages_per_sample;
   result.samples_nanos.assign(shared.samples_nanos, shared.samples_nanos + shared.samples);
+  result.samples_in_order = result.samples_nanos;
   std::sort(result.samples_nanos.begin(), result.samples_nanos.end());
   result.sender = shared.sender;
   result.receiver = shared.receiver;

@@ -41,7 +41,8 @@ struct SliceResult {
   int64_t nanos = 0;  // from the clock's start to its end, as each scenario defines them
   uint64_t messages = 0;
   uint64_t messages_per_sample = 1;
-  std::vector<int64_t> samples_nanos;  // raw, sorted ascending; each covers messages_per_sample messages
+  std::vector<int64_t> samples_nanos;     // raw, sorted ascending; each covers messages_per_sample messages
+  std::vector<int64_t> samples_in_order;  // the same as they were taken; of several processes one after the other
   SideUsage sender = {};
   SideUsage receiver = {};
   // What the hardware alone needs for a message (a round trip), measured in this slice: roofline.h. 0: not measured.

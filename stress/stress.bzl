@@ -1,6 +1,6 @@
 """Tables that Bazel writes: the primitives of a stress binary, and the values in a folder of invariants or faults."""
 
-load("//ipc:primitives.bzl", "primitive_header", "primitive_label", "primitive_name")
+load("//ipc:primitives.bzl", "primitive_channel", "primitive_header", "primitive_label", "primitive_name")
 
 def _generated(name, text):
     native.genrule(
@@ -52,7 +52,7 @@ def stress_binary(name, primitives, **kwargs):
 
     Args:
       name: of the cc_binary
-      primitives: as in //ipc:primitives.bzl, or labels of primitives elsewhere ("//some/folder:name")
+      primitives: as in //ipc:primitives.bzl
       **kwargs: for the cc_binary
     """
     srcs = []
@@ -64,8 +64,9 @@ def stress_binary(name, primitives, **kwargs):
 #include "{header}"
 #include "stress/table.h"
 namespace ipcmark::stress {{
-PrimitiveEntry {entry}() {{ return MakeEntry<ipcmark::{short}::Channel>("{short}"); }}
+PrimitiveEntry {entry}() {{ return MakeEntry<{channel}>("{short}"); }}
 }}  // namespace ipcmark::stress""".format(
+            channel = primitive_channel(primitive),
             header = primitive_header(primitive),
             short = short,
             entry = entries[-1],
@@ -89,6 +90,6 @@ const char* TargetLabel() {{ return "{label}"; }}
     native.cc_binary(
         name = name,
         srcs = srcs + [_generated(name + "_table", text)],
-        deps = ["//stress:main"] + [primitive_label(p) for p in primitives],
+        deps = [str(Label("//stress:main"))] + [primitive_label(p) for p in primitives],
         **kwargs
     )

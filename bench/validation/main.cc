@@ -1,0 +1,155 @@
+// Validation: the same work measured by the harness, by straight-line programs without one (reference.c) and by the
+// field's own tool where it is installed, pair by pair in one run, in turned order. Prints how far they agree.
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "bench/format.h"
+#include "bench/validation/agreement.h"
+#include "ipc/os/cpu.h"
+#include "rapidjson/document.h"
+
+namespace ipcmark::bench {
+namespace {
+
+enum ExitCode : int { kExitAgrees = 0, kExitDiffers = 1, kExitUsage = 2, kExitUndecided = 3 };
+
+constexpr double kFailed = -1;
+
+// What a command prints; empty when it failed.
+std::string Output(const std::string& command) {
+  FILE* pipe = popen(command.c_str(), "re");
+  if (pipe == nullptr) return "";
+  std::string text;
+  for (int c = getc(pipe); c != EOF; c = getc(pipe)) text += static_cast<char>(c);
+  return pclose(pipe) == 0 ? text : "";
+}
+
+struct Two {
+  int sender_cpu;
+  int receiver_cpu;
+};
+
+// `key` of the one row that the harness measures; nanoseconds.
+double ByHarness(const std::string& row, const char* key, Two cpus, int64_t count) {
+  const std::string text = Output(
+      absl::StrFormat("bench/bench --suite=smoke --primitives=pipe --bytes=%s --cpus=%d,%d '--benchmark_filter=^%s/' "
+                      "--benchmark_min_time=%dx --benchmark_format=json --benchmark_out=/dev/null 2>/dev/null",
+                      row.substr(row.rfind('/') + 1), cpus.sender_cpu, cpus.receiver_cpu, row, count));
+  rapidjson::Document document;
+  document.Parse<rapidjson::kParseNanAndInfFlag>(text.c_str());
+  if (document.HasParseError() || document["benchmarks"].Size() != 1) return kFailed;
+  const auto& found = document["benchmarks"][0];
+  return found.HasMember(key) ? found[key].GetDouble() : kFailed;
+}
+
+double ByReference(const char* program, Two cpus, int64_t count, int bytes) {
+  double nanos = kFailed;
+  const std::string text = Output(absl::StrFormat("bench/validation/reference %s %d %d %d %d", program, cpus.sender_cpu,
+                                                  cpus.receiver_cpu, count, bytes));
+  return absl::SimpleAtod(text, &nanos) ? nanos : kFailed;
+}
+
+// perf has both its processes where it is put itself.
+double ByPerf(Two cpus, int64_t count) {
+  // Its simple format is the seconds of the whole.
+  double seconds = kFailed;
+  const std::string text = Output(
+      absl::StrFormat("taskset -c %d perf bench --format=simple sched pipe -l %d 2>/dev/null", cpus.sender_cpu, count));
+  return absl::SimpleAtod(text, &seconds) ? seconds * 1e9 / static_cast<double>(count) : kFailed;
+}
+
+struct Check {
+  const char* name;
+  double lowest;  // limits of measured / expected
+  double highest;
+  std::function<double()> measured;
+  std::function<double()> expected;
+};
+
+std::vector<Check> Checks(Two one_cpu, Two two_cpus, int64_t count) {
+  const auto round_trip = [=] { return ByHarness("RoundTrip/pipe/block/8", "real_time", one_cpu, count); };
+  const auto straight = [=] { return ByReference("pipe_round_trip", one_cpu, count, 8); };
+  return {
+      {"pipe round trip, one CPU: harness / straight C", 0.95, 1.02, round_trip, straight},
+      {"pipe round trip, one CPU: harness / perf", 0.95, 1.05, round_trip, [=] { return ByPerf(one_cpu, count); }},
+      {"pipe round trip, one CPU: straight C / perf", 0.95, 1.05, straight, [=] { return ByPerf(one_cpu, count); }},
+      {"pipe throughput, 1 KiB, one CPU: harness / straight C", 0.95, 1.05,
+       [=] { return ByHarness("Throughput/pipe/block/1024", "real_time", one_cpu, 4 * count); },
+       [=] { return ByReference("pipe_throughput", one_cpu, 4 * count, 1024); }},
+      {"line ping-pong, two CPUs: harness / straight C", 0.95, 1.05,
+       [=] { return ByHarness("RoundTrip/pipe/block/8", "roofline_ns", two_cpus, 8000); },
+       [=] { return ByReference("line_ping_pong", two_cpus, 2000, 8); }},
+  };
+}
+
+// Prints the check's line; what it says.
+Agreement Run(const Check& check, int pairs) {
+  std::vector<double> measured;
+  std::vector<double> expected;
+  std::vector<double> ratios;
+  for (int pair = 0; pair < pairs; ++pair) {
+    const bool turned = pair % 2 == 1;
+    const double first = turned ? check.expected() : check.measured();
+    const double second = turned ? check.measured() : check.expected();
+    if (first <= 0 || second <= 0) {
+      absl::PrintF(" %-54s  not measured: a program is missing or failed\n", check.name);
+      return Agreement::kUndecided;
+    }
+    measured.push_back(turned ? second : first);
+    expected.push_back(turned ? first : second);
+    ratios.push_back(measured.back() / expected.back());
+  }
+  const MedianRatio ratio = MedianOfRatios(ratios);
+  const Agreement agreement = Judge(ratio, check.lowest, check.highest);
+  constexpr const char* kWords[] = {"agree", "DIFFER", "undecided"};
+  absl::PrintF(" %-54s %s %s  %.3f (%.3f to %.3f)  %s\n", check.name,
+               PadLeft(FormatNanos(MedianOfRatios(measured).median), 8),
+               PadLeft(FormatNanos(MedianOfRatios(expected).median), 8), ratio.median, ratio.low, ratio.high,
+               kWords[static_cast<int>(agreement)]);
+  fflush(stdout);
+  return agreement;
+}
+
+int Usage(const std::string& what) {
+  absl::FPrintF(stderr,
+                "validation: %s\nusage: ./bazelw run //bench/validation -- [--pairs=N] [--count=N]\n"
+                "  --pairs=N   interleaved pairs of each check (default 25; below 6 nothing can be decided)\n"
+                "  --count=N   round trips of a slice (default 20000)\n"
+                "exit codes: 0 all agree, 1 one differs, 2 bad usage, 3 undecided or not measured\n",
+                what);
+  return kExitUsage;
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  int pairs = 25;
+  int64_t count = 20'000;
+  for (const std::string& argument : arguments) {
+    const bool known = (argument.rfind("--pairs=", 0) == 0 && absl::SimpleAtoi(argument.substr(8), &pairs)) ||
+                       (argument.rfind("--count=", 0) == 0 && absl::SimpleAtoi(argument.substr(8), &count));
+    if (!known || pairs < 1 || count < 1) return Usage(argument);
+  }
+  // So that the bench that we start stays in our folder.
+  unsetenv("BUILD_WORKING_DIRECTORY");
+  const std::vector<int> cpus = os::AllowedCpus();
+  if (cpus.empty()) return Usage("no CPU");
+  absl::PrintF("medians of %d interleaved pairs; ratio with its 95 %% interval\n", pairs);
+  bool differs = false;
+  bool undecided = false;
+  for (const Check& check : Checks({cpus[0], cpus[0]}, {cpus[0], cpus[cpus.size() > 1 ? 1 : 0]}, count)) {
+    const Agreement agreement = Run(check, pairs);
+    differs |= agreement == Agreement::kDiffers;
+    undecided |= agreement == Agreement::kUndecided;
+  }
+  return differs ? kExitDiffers : undecided ? kExitUndecided : kExitAgrees;
+}
+
+}  // namespace
+}  // namespace ipcmark::bench
+
+int main(int argc, char** argv) { return ipcmark::bench::Main({argv + 1, argv + argc}); }

@@ -1,0 +1,192 @@
+// The straight-line programs that the harness is held against: what a textbook would write, nothing in between. Prints
+// nanoseconds per round trip or per message.
+//
+// usage: reference pipe_round_trip|pipe_throughput|line_ping_pong SENDER_CPU RECEIVER_CPU COUNT BYTES
+//
+// The pipes do what ipc/pipe does for such a message: one writev and one readv of a 4-byte length and the payload,
+// whose words are written by one side and summed by the other. A tenth of COUNT and 80 more warm up before the clock
+// starts.
+
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { kMaxBytes = 4000, kPipeBytes = 128 << 10 };
+
+struct Shared {
+  _Alignas(64) _Atomic uint64_t line;
+  _Alignas(64) _Atomic uint32_t warm;
+  int64_t end_nanos;
+};
+
+static struct Shared* shared;
+static uint64_t words[kMaxBytes / 8];
+
+static void Die(const char* what) {
+  perror(what);
+  exit(2);
+}
+
+static int64_t Now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static void Pin(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  if (sched_setaffinity(0, sizeof(set), &set) != 0) Die("sched_setaffinity");
+}
+
+static void Put(int fd, uint64_t n, uint32_t bytes) {
+  for (uint32_t i = 0; i < bytes / 8; ++i) words[i] = n + i;
+  struct iovec parts[2] = {{&bytes, sizeof(bytes)}, {words, bytes}};
+  if (writev(fd, parts, 2) != (ssize_t)(sizeof(bytes) + bytes)) Die("writev");
+}
+
+static void Take(int fd, uint64_t n, uint32_t bytes) {
+  uint32_t header = 0;
+  struct iovec parts[2] = {{&header, sizeof(header)}, {words, bytes}};
+  if (readv(fd, parts, 2) != (ssize_t)(sizeof(header) + bytes)) Die("readv");
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < bytes / 8; ++i) sum += words[i] - i;
+  if (header != bytes || sum != n * (bytes / 8)) Die("another message");
+}
+
+static void Pipe(int fds[2]) {
+  if (pipe(fds) != 0) Die("pipe");
+  if (fcntl(fds[1], F_SETPIPE_SZ, kPipeBytes) < 0) Die("F_SETPIPE_SZ");
+}
+
+// Forks the receiver, which dies with its parent. 0 in the child.
+static pid_t Fork(int sender_cpu, int receiver_cpu) {
+  const pid_t child = fork();
+  if (child < 0) Die("fork");
+  if (child == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  Pin(child == 0 ? receiver_cpu : sender_cpu);
+  return child;
+}
+
+static void Reap(pid_t child) {
+  int status = 0;
+  if (waitpid(child, &status, 0) != child || status != 0) Die("receiver");
+}
+
+static double PipeRoundTrip(int sender_cpu, int receiver_cpu, uint64_t count, uint32_t bytes) {
+  const uint64_t warmup = count / 10 + 80;
+  int there[2];
+  int back[2];
+  Pipe(there);
+  Pipe(back);
+  const pid_t child = Fork(sender_cpu, receiver_cpu);
+  if (child == 0) {
+    for (uint64_t n = 0; n < warmup + count; ++n) {
+      Take(there[0], n, bytes);
+      Put(back[1], n, bytes);
+    }
+    _exit(0);
+  }
+  int64_t start = 0;
+  for (uint64_t n = 0; n < warmup + count; ++n) {
+    if (n == warmup) start = Now();
+    Put(there[1], n, bytes);
+    Take(back[0], n, bytes);
+  }
+  const int64_t nanos = Now() - start;
+  Reap(child);
+  return (double)nanos / (double)count;
+}
+
+// From the first send to the last byte received.
+static double PipeThroughput(int sender_cpu, int receiver_cpu, uint64_t count, uint32_t bytes) {
+  const uint64_t warmup = count / 10 + 80;
+  int fds[2];
+  int warm[2];
+  Pipe(fds);
+  Pipe(warm);
+  const pid_t child = Fork(sender_cpu, receiver_cpu);
+  if (child == 0) {
+    for (uint64_t n = 0; n < warmup; ++n) Take(fds[0], n, bytes);
+    Put(warm[1], 0, 8);
+    for (uint64_t n = warmup; n < warmup + count; ++n) Take(fds[0], n, bytes);
+    shared->end_nanos = Now();
+    _exit(0);
+  }
+  for (uint64_t n = 0; n < warmup; ++n) Put(fds[1], n, bytes);
+  Take(warm[0], 0, 8);
+  const int64_t start = Now();
+  for (uint64_t n = warmup; n < warmup + count; ++n) Put(fds[1], n, bytes);
+  Reap(child);
+  return (double)(shared->end_nanos - start) / (double)count;
+}
+
+static void AwaitLine(uint64_t value) {
+  // Release and acquire: what a message's commit word needs. The yield is for two processes on one CPU.
+  for (int round = 1; atomic_load_explicit(&shared->line, memory_order_acquire) != value; ++round) {
+    if (round % 4096 == 0) sched_yield();
+  }
+}
+
+static double LinePingPong(int sender_cpu, int receiver_cpu, uint64_t count) {
+  const uint64_t warmup = count / 10 + 80;
+  const pid_t child = Fork(sender_cpu, receiver_cpu);
+  if (child == 0) {
+    for (uint64_t n = 0; n < warmup + count; ++n) {
+      AwaitLine(2 * n + 1);
+      atomic_store_explicit(&shared->line, 2 * n + 2, memory_order_release);
+    }
+    _exit(0);
+  }
+  // Each trip is stamped, as the harness stamps its own: the clock's fences are part of what is compared.
+  int64_t start = 0;
+  int64_t now = 0;
+  for (uint64_t n = 0; n < warmup + count; ++n) {
+    if (n == warmup) start = now;
+    atomic_store_explicit(&shared->line, 2 * n + 1, memory_order_release);
+    AwaitLine(2 * n + 2);
+    now = Now();
+  }
+  const int64_t nanos = now - start;
+  Reap(child);
+  return (double)nanos / (double)count;
+}
+
+int main(int argc, char** argv) {
+  if (argc != 6 || atoll(argv[4]) <= 0 || atoi(argv[5]) <= 0 || atoi(argv[5]) > kMaxBytes || atoi(argv[5]) % 8 != 0) {
+    fprintf(stderr, "usage: %s pipe_round_trip|pipe_throughput|line_ping_pong CPU CPU COUNT BYTES\n", argv[0]);
+    return 2;
+  }
+  const int sender_cpu = atoi(argv[2]);
+  const int receiver_cpu = atoi(argv[3]);
+  const uint64_t count = (uint64_t)atoll(argv[4]);
+  const uint32_t bytes = (uint32_t)atoi(argv[5]);
+  shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) Die("mmap");
+  double nanos = 0;
+  if (strcmp(argv[1], "pipe_round_trip") == 0) {
+    nanos = PipeRoundTrip(sender_cpu, receiver_cpu, count, bytes);
+  } else if (strcmp(argv[1], "pipe_throughput") == 0) {
+    nanos = PipeThroughput(sender_cpu, receiver_cpu, count, bytes);
+  } else if (strcmp(argv[1], "line_ping_pong") == 0) {
+    nanos = LinePingPong(sender_cpu, receiver_cpu, count);
+  } else {
+    fprintf(stderr, "%s: no such program\n", argv[1]);
+    return 2;
+  }
+  printf("%.3f\n", nanos);
+  return 0;
+}
