@@ -35,6 +35,7 @@ void Raise(std::vector<double>& values, size_t from, double by) {
 
 std::vector<size_t> Indices(const std::vector<ChangePoint>& points) {
   std::vector<size_t> indices;
+  indices.reserve(points.size());
   for (const ChangePoint& point : points) indices.push_back(point.index);
   return indices;
 }

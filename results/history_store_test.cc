@@ -172,8 +172,9 @@ TEST_F(HistoryStore, SaysWhatIsWrongWithTheFile) {
 TEST_F(HistoryStore, SaysThatItIsDamaged) {
   ASSERT_TRUE(*Open().Add(RunOf({0, 100, FakeRun().context, 200})));
   std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
-  for (int page = 4; page < 12; ++page) {
-    file.seekp(page * 4096);
+  constexpr std::streamoff page_bytes = 4096;
+  for (std::streamoff page = 4; page < 12; ++page) {
+    file.seekp(page * page_bytes);
     file << std::string(2000, '\xee');
   }
   file.close();
