@@ -1,0 +1,121 @@
+#ifndef IPCMARK_BENCH_WAKE_H_
+#define IPCMARK_BENCH_WAKE_H_
+
+// Wake: from Send until a receiver that slept is running with the message.
+//
+// A sample is one message: the sender waits until the receiver has said that it takes the next message and until the
+// kernel shows it asleep (sleeper.h); the clock starts before the payload is written and stops when the receiver has
+// read and checked it. Left out: that wait, fork, opening, warm-up. What a CPU does while its process sleeps is the
+// system's choice and part of the time: most of it is leaving a halt. A receiver that was not asleep once is an error:
+// its voluntary switches are counted. CPU time includes the sender's watching. The roofline is a bare futex wake-up of
+// the same receiver (FutexWake).
+
+#include <sched.h>
+
+#include "absl/strings/str_format.h"
+#include "bench/futex_wake.h"
+#include "bench/throughput.h"
+
+namespace ipcmark::bench {
+
+struct WakeShared {
+  std::atomic<uint64_t> ready;  // how many messages the receiver was about to take
+  int64_t sent_nanos;           // when the message that is on its way was
+};
+
+template <Primitive P>
+absl::Status SendToSleeper(P& object, os::Gate& gate, const SliceSpec& spec, WakeShared& wake, FutexWake& roofline,
+                           SliceShared& shared) {
+  auto sender = object.OpenSender();
+  if (!sender.ok()) return sender.status();
+  object.ReleaseEnds();
+  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
+  gate.Arrive();
+  absl::StatusOr<Sleeper> receiver = roofline.AwaitFollower();
+  if (!receiver.ok()) return receiver.status();
+  const auto send = [&](uint64_t from, uint64_t to) {
+    absl::Status status;
+    for (uint64_t n = from; n < to && status.ok(); ++n) {
+      while (wake.ready.load(std::memory_order_acquire) <= n || !receiver->Sleeps()) sched_yield();
+      // Read by the receiver of this very message, which Send publishes.
+      wake.sent_nanos = os::MonotonicNanos();
+      status = GiveMessage(*sender, words, n);
+    }
+    return status;
+  };
+  absl::Status status = send(0, kWakeWarmup);
+  if (!status.ok()) return status;
+  roofline.Lead(*receiver);
+  const UsageMeter usage;
+  status = send(kWakeWarmup, kWakeWarmup + spec.messages);
+  shared.sender = usage.Stop();
+  if (status.ok()) roofline.Lead(*receiver);
+  return status;
+}
+
+template <Primitive P>
+absl::Status ReceiveAsleep(P& object, os::Gate& gate, const SliceSpec& spec, WakeShared& wake, FutexWake& roofline,
+                           SliceShared& shared) {
+  auto receiver = object.OpenReceiver();
+  if (!receiver.ok()) return receiver.status();
+  object.ReleaseEnds();
+  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
+  gate.Arrive();
+  roofline.IntroduceFollower();
+  const auto receive = [&](uint64_t from, uint64_t to, const auto& taken) {
+    absl::Status status;
+    for (uint64_t n = from; n < to && status.ok(); ++n) {
+      // Release: with nothing left to read of the message before.
+      wake.ready.store(n + 1, std::memory_order_release);
+      status = TakeMessage(*receiver, words, n);
+      if (status.ok()) taken(os::MonotonicNanos() - wake.sent_nanos);
+    }
+    return status;
+  };
+  absl::Status status = receive(0, kWakeWarmup, [](int64_t) {});
+  if (!status.ok()) return status;
+  roofline.Follow();
+  const UsageMeter usage;
+  uint64_t samples = 0;
+  int64_t sum = 0;
+  status = receive(kWakeWarmup, kWakeWarmup + spec.messages, [&](int64_t nanos) {
+    sum += nanos;
+    if (samples < kMaxSamples) shared.samples_nanos[samples++] = nanos;
+  });
+  shared.end_nanos = sum;
+  shared.samples = samples;
+  shared.receiver = usage.Stop();
+  if (!status.ok()) return status;
+  if (shared.receiver.voluntary_switches < static_cast<int64_t>(spec.messages)) {
+    return absl::InternalError(absl::StrFormat("the receiver slept %d times before %d messages",
+                                               shared.receiver.voluntary_switches, spec.messages));
+  }
+  roofline.Follow();
+  return status;
+}
+
+template <Primitive P>
+absl::StatusOr<SliceResult> Wake(const SliceSpec& spec) {
+  absl::StatusOr<P> object = P::Create(spec.geometry);
+  if (!object.ok()) return object.status();
+  absl::StatusOr<os::Mapping> mapping = SliceShared::Create(std::min(spec.messages, kMaxSamples));
+  if (!mapping.ok()) return mapping.status();
+  SliceShared& shared = SliceShared::In(*mapping);
+  absl::StatusOr<os::Mapping> between = os::Mapping::SharedAnonymous(sizeof(WakeShared));
+  if (!between.ok()) return between.status();
+  auto& wake = *new (between->address()) WakeShared{};
+  absl::StatusOr<FutexWake> roofline = FutexWake::Create(spec.messages);
+  if (!roofline.ok()) return roofline.status();
+  absl::Status status = RunPair(
+      *object, spec, [&](os::Gate& gate) { return SendToSleeper(*object, gate, spec, wake, *roofline, shared); },
+      [&](os::Gate& gate) { return ReceiveAsleep(*object, gate, spec, wake, *roofline, shared); });
+  if (!status.ok()) return status;
+  SliceResult result = TakeResult(shared, spec.messages, /*messages_per_sample=*/1);
+  result.roofline_nanos = roofline->Nanos();
+  result.bounds_median = true;
+  return result;
+}
+
+}  // namespace ipcmark::bench
+
+#endif  // IPCMARK_BENCH_WAKE_H_
