@@ -41,8 +41,10 @@ Suite Smoke() {
                         .bursts_each = 50,
                         .load_percents = {50},
                         .wakes = 100,
+
                         .depths = {1000},
                         .priorities = {Priorities::kConstant, Priorities::kRandom},
+                        .limit_events = 400,
                         .one_wait = true}};
 }
 
@@ -60,6 +62,7 @@ Suite Quick() {
                         .wakes = 1000,
                         .depths = {10, 1000, 10'000},
                         .priorities = {std::begin(kAllPriorities), std::end(kAllPriorities)},
+                        .limit_events = 400,
                         .one_wait = true}};
 }
 

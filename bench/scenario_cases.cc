@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bench/format.h"
+#include "bench/hardware.h"
 
 namespace ipcmark::bench {
 namespace {
@@ -185,6 +186,7 @@ constexpr Scenario kScenarios[] = {
      "receive one, send one in a queue that holds @N; per message, alone in one process"},
 };
 constexpr uint32_t kSmallBytes = 64;
+constexpr uint32_t kCopyBytes = 64 << 10;
 
 // One point of what a scenario is measured over.
 struct Point {
@@ -277,6 +279,38 @@ std::vector<Wait> WaitsOf(const Scenario& scenario, const ScenarioAxes& axes, co
   return {waits.back()};
 }
 
+// The limits that everything is held against, always along.
+void AddLimits(const ScenarioAxes& axes, const Options& options, CaseList& list) {
+  for (const Limit limit : kAllLimits) {
+    const bool copies = limit == Limit::kCopy;
+    const bool has_payload = copies || limit == Limit::kEmptyLoop;
+    const bool alone = limit == Limit::kClockRead || limit == Limit::kEmptyLoop;
+    SliceSpec spec = {.geometry = {},
+                      .message_bytes = copies ? kCopyBytes : kSmallBytes,
+                      .messages = 0,
+                      .sender_cpu = options.sender_cpu,
+                      .receiver_cpu = alone ? os::kAnyCpu : options.receiver_cpu};
+    Case one = {
+        .name = absl::StrCat("Roofline/", LimitName(limit), has_payload ? absl::StrCat("/", spec.message_bytes) : ""),
+        .scenario = "Roofline",
+        .subject = LimitName(limit),
+        .variant = "",
+        .size = has_payload ? FormatBytes(spec.message_bytes) : "",
+        .bytes = has_payload ? spec.message_bytes : 0,
+        .receivers = alone ? 0U : 1U,
+        .fixed_messages = alone ? 0 : axes.limit_events,
+        .unit = "what needs no primitive: the hardware, the kernel, this harness; per event",
+        .sender_cpu = spec.sender_cpu,
+        .receiver_cpu = spec.receiver_cpu};
+    one.run = [limit, spec](uint64_t messages, const std::atomic<bool>* cancel) mutable {
+      spec.messages = messages;
+      spec.cancel = cancel;
+      return MeasureLimit(limit, spec);
+    };
+    list.cases.push_back(std::move(one));
+  }
+}
+
 }  // namespace
 
 absl::Status AddScenarioCases(const ScenarioAxes& axes, const std::vector<PrimitiveEntry>& primitives,
@@ -295,6 +329,7 @@ absl::Status AddScenarioCases(const ScenarioAxes& axes, const std::vector<Primit
       }
     }
   }
+  AddLimits(axes, options, list);
   return absl::OkStatus();
 }
 

@@ -105,8 +105,8 @@ absl::Status ReceiveAllAndTime(P& object, os::Gate& gate, const SliceSpec& spec,
 }
 
 // Runs the two sides in processes of their own, each on its CPU, until both are done.
-template <Primitive P>
-absl::Status RunPair(P& object, const SliceSpec& spec, absl::FunctionRef<absl::Status(os::Gate&)> send,
+template <typename Object>
+absl::Status RunPair(Object& object, const SliceSpec& spec, absl::FunctionRef<absl::Status(os::Gate&)> send,
                      absl::FunctionRef<absl::Status(os::Gate&)> receive) {
   absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(2, spec.cancel);
   if (!group.ok()) return group.status();
