@@ -44,6 +44,8 @@ Suite Smoke() {
 
                         .depths = {1000},
                         .priorities = {Priorities::kConstant, Priorities::kRandom},
+                        .victims = {Victim::kSender, Victim::kHolder},
+                        .kills = 10,
                         .limit_events = 400,
                         .one_wait = true}};
 }
@@ -62,7 +64,8 @@ Suite Quick() {
                         .wakes = 1000,
                         .depths = {10, 1000, 10'000},
                         .priorities = {std::begin(kAllPriorities), std::end(kAllPriorities)},
-                        .limit_events = 400,
+                        .victims = {Victim::kSender, Victim::kReceiver, Victim::kHolder},
+                        .kills = 40,
                         .one_wait = true}};
 }
 
@@ -79,7 +82,9 @@ Suite Full() {
                         .highest_load = true,
                         .wakes = 5000,
                         .depths = {10, 100, 1000, 10'000},
-                        .priorities = {std::begin(kAllPriorities), std::end(kAllPriorities)}}};
+                        .priorities = {std::begin(kAllPriorities), std::end(kAllPriorities)},
+                        .victims = {Victim::kSender, Victim::kReceiver, Victim::kHolder},
+                        .kills = 200}};
 }
 
 const std::vector<Suite>& Suites() {

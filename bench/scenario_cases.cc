@@ -112,6 +112,21 @@ std::vector<Variant> Wakes(const ScenarioAxes& axes) {
   return {variant};
 }
 
+std::vector<Variant> Victims(const ScenarioAxes& axes) {
+  std::vector<Variant> variants;
+  for (Victim victim : axes.victims) {
+    Variant variant = Plain();
+    variant.name = absl::StrCat("/", VictimName(victim));
+    variant.size = absl::StrCat(" ", VictimName(victim));
+    variant.processes = 3;
+    variant.fixed_messages = axes.kills;
+    variant.changes.geometry.depth_messages = kRecoveryDepth;
+    variant.changes.victim = victim;
+    variants.push_back(variant);
+  }
+  return variants;
+}
+
 // Whether a primitive can take part at all, beyond what Create says.
 absl::Status Any(const PrimitiveEntry& /*primitive*/, const SliceSpec& /*spec*/) { return absl::OkStatus(); }
 
@@ -134,6 +149,14 @@ absl::Status FillsUp(const PrimitiveEntry& primitive, const SliceSpec& spec) {
   absl::Status can = primitive.can_stay_filled(spec.geometry, spec.priorities);
   if (!absl::IsUnimplemented(can)) return can;
   return absl::UnimplementedError(absl::StrCat(primitive.name, ": ", can.message()));
+}
+
+absl::Status SurvivorsOnly(const PrimitiveEntry& primitive, const SliceSpec& spec) {
+  if (!primitive.capabilities.survives_sigkill) {
+    return absl::UnimplementedError(absl::StrCat(primitive.name, " does not promise to survive SIGKILL of an end"));
+  }
+  if (spec.victim != Victim::kHolder || primitive.capabilities.locks) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(primitive.name, " has no lock to hold"));
 }
 
 absl::Status SleepersOnly(const PrimitiveEntry& /*primitive*/, const SliceSpec& spec) {
@@ -182,6 +205,8 @@ constexpr Scenario kScenarios[] = {
      "Poisson arrivals at a share of the capacity; from the instant when a message was due until received"},
     {"Wake", 1, kRoundTripDepth, Sizes::kSmall, &PrimitiveEntry::wake, &Wakes, &SleepersOnly, true,
      "from Send until a receiver that slept has it; roof: times a bare futex wake-up"},
+    {"Recovery", 1, kRecoveryDepth, Sizes::kSmall, &PrimitiveEntry::recovery, &Victims, &SurvivorsOnly, true,
+     "from SIGKILL of the sender, receiver or lock holder until the survivors go on; per kill"},
     {"Depth", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::depth, &FilledDepths, &FillsUp, true,
      "receive one, send one in a queue that holds @N; per message, alone in one process"},
 };

@@ -23,7 +23,9 @@ struct ScenarioAxes {
   uint32_t wakes = 0;                        // messages of a run of Wake
   std::vector<uint32_t> depths = {};
   std::vector<Priorities> priorities = {};
-  uint64_t limit_events = 4000;  // round trips, wake-ups, copies of a row of Roofline
+  std::vector<Victim> victims = {};  // of Recovery
+  uint32_t kills = 0;                // of a run of Recovery
+  uint64_t limit_events = 4000;      // round trips, wake-ups, copies of a row of Roofline
   // The younger scenarios with one wait strategy a primitive, block where it has it, instead of with all of them.
   bool one_wait = false;
 };

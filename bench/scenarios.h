@@ -12,6 +12,7 @@
 #include "bench/fan.h"
 #include "bench/loan.h"
 #include "bench/open_loop.h"
+#include "bench/recovery.h"
 #include "bench/round_trip.h"
 #include "bench/share.h"
 #include "bench/slice.h"
@@ -37,6 +38,7 @@ struct PrimitiveEntry {
   ScenarioRun burst;
   ScenarioRun open_loop;
   ScenarioRun wake;
+  ScenarioRun recovery;
   ScenarioRun depth;
   absl::Status (*can_stay_filled)(const Geometry&, Priorities);  // for depth
 };
@@ -66,6 +68,7 @@ PrimitiveEntry MakePrimitiveEntry(const char* name) {
           .burst = &Burst<P>,
           .open_loop = &OpenLoop<P>,
           .wake = &Wake<P>,
+          .recovery = &Recovery<P>,
           .depth = &Depth<P>,
           .can_stay_filled = &CanStayFilled<P>};
 }

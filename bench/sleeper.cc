@@ -19,13 +19,13 @@ absl::StatusOr<Sleeper> Sleeper::Watch(pid_t pid) {
   return Sleeper(std::move(stat));
 }
 
-bool Sleeper::Sleeps() const noexcept {
+char Sleeper::State() const noexcept {
   // "PID (name) S ...", and a name may hold anything but is short.
   char line[128];
   const ssize_t length = pread(stat_.get(), line, sizeof(line), 0);
-  if (length <= 0) return false;
+  if (length <= 0) return '?';
   const auto* const end = static_cast<const char*>(memrchr(line, ')', static_cast<size_t>(length)));
-  return end != nullptr && end + 2 < line + length && end[2] == 'S';
+  return end != nullptr && end + 2 < line + length ? end[2] : '?';
 }
 
 }  // namespace ipcmark::bench

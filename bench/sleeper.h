@@ -16,10 +16,13 @@ class Sleeper {
   static absl::StatusOr<Sleeper> Watch(pid_t pid);
 
   // Whether it is in an interruptible sleep now (state S of /proc/PID/stat), off every CPU. False when it is gone.
-  [[nodiscard]] bool Sleeps() const noexcept;
+  [[nodiscard]] bool Sleeps() const noexcept { return State() == 'S'; }
+  // Whether SIGSTOP has stopped it.
+  [[nodiscard]] bool IsStopped() const noexcept { return State() == 'T'; }
 
  private:
   explicit Sleeper(os::Fd stat) : stat_(std::move(stat)) {}
+  [[nodiscard]] char State() const noexcept;  // '?' when it is gone
   os::Fd stat_;
 };
 
