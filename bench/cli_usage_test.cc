@@ -126,7 +126,7 @@ TEST(BenchList, ShowsWhatTheFilterSelectsAndMeasuresNothing) {
   EXPECT_THAT(RunBench({"--suite=smoke", "--benchmark_list_tests",
                         "--benchmark_filter=-RoundTrip|Throughput|Loan|FanIn|Broadcast"})
                   .out,
-              StartsWith("Attach/"));
+              StartsWith("FanOut/"));
 }
 
 }  // namespace

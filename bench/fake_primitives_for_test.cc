@@ -28,6 +28,10 @@ PrimitiveEntry Entry(const char* name, absl::Status (*probe)(const Geometry&, in
   PrimitiveEntry entry = MakePrimitiveEntry<pipe::Channel>(name);
   entry.probe = probe;
   entry.round_trip = entry.throughput = entry.fan_throughput = entry.fan_latency = &Run;
+  entry.share = entry.burst = entry.recovery = entry.open_loop = entry.wake = entry.depth = &Run;
+  entry.can_stay_filled = [](const Geometry&, Priorities priorities) {
+    return priorities == Priorities::kConstant ? absl::OkStatus() : absl::UnimplementedError("it has no priorities");
+  };
   return entry;
 }
 

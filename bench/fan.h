@@ -17,6 +17,7 @@
 
 #include <array>
 
+#include "absl/functional/function_ref.h"
 #include "bench/throughput.h"
 #include "ipc/os/cpu.h"
 
@@ -31,7 +32,7 @@ struct alignas(os::kCacheLineBytes) FanMember {
   std::atomic<uint32_t> acknowledged;  // a sender's: acknowledgements of all receivers; it sleeps here
   int64_t sent_nanos;                  // a sender's: when it began to send the message that is on its way
   int64_t start_nanos;                 // a sender's
-  int64_t end_nanos;                   // a receiver's
+  int64_t end_nanos;                   // of a sender's last Send, or a receiver's last message
   SideUsage usage;
 };
 
@@ -101,6 +102,7 @@ absl::Status FanSend(P& object, os::Gate& gate, const FanPlan& plan, uint32_t in
   const UsageMeter usage;
   self.start_nanos = os::MonotonicNanos();
   status = send(plan.warmup, plan.warmup + plan.timed);
+  self.end_nanos = os::MonotonicNanos();
   self.usage = usage.Stop();
   return status;
 }
@@ -175,12 +177,17 @@ absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, uint32_t
 // Adds up what the members of one side used.
 inline SideUsage SumUsage(std::span<const FanMember> members) {
   SideUsage sum = {};
-  for (const FanMember& member : members) {
-    sum.cpu_nanos += member.usage.cpu_nanos;
-    sum.voluntary_switches += member.usage.voluntary_switches;
-    sum.involuntary_switches += member.usage.involuntary_switches;
-  }
+  for (const FanMember& member : members) sum += member.usage;
   return sum;
+}
+
+// How evenly senders of equally many messages got rid of them: by their rates.
+inline double SenderFairness(std::span<const FanMember> senders) {
+  std::vector<double> rates;
+  for (const FanMember& sender : senders) {
+    rates.push_back(1 / static_cast<double>(std::max<int64_t>(1, sender.end_nanos - sender.start_nanos)));
+  }
+  return Fairness(rates);
 }
 
 inline SliceResult TakeFanResult(const FanPlan& plan) {
@@ -204,7 +211,33 @@ inline SliceResult TakeFanResult(const FanPlan& plan) {
   result.nanos = end - start;
   result.sender = SumUsage(senders);
   result.receiver = SumUsage(receivers);
+  if (geometry.senders > 1) result.extras.emplace_back("fairness", SenderFairness(senders));
   return result;
+}
+
+// Runs `send` and `receive` as many times as the geometry says, each in a process of its own and with its number; only
+// the single one of a side is pinned.
+template <Primitive P>
+absl::Status RunSides(P& object, const SliceSpec& spec, absl::FunctionRef<absl::Status(os::Gate&, uint32_t)> send,
+                      absl::FunctionRef<absl::Status(os::Gate&, uint32_t)> receive) {
+  const uint32_t senders = spec.geometry.senders;
+  const uint32_t receivers = spec.geometry.receivers;
+  absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(static_cast<int>(senders + receivers), spec.cancel);
+  if (!group.ok()) return group.status();
+  absl::Status status;
+  for (uint32_t i = 0; i < receivers && status.ok(); ++i) {
+    const auto body = [&](os::Gate& gate) { return receive(gate, i); };
+    status = group->Spawn("receiver", receivers == 1 ? spec.receiver_cpu : os::kAnyCpu, body).status();
+  }
+  for (uint32_t i = 0; i < senders && status.ok(); ++i) {
+    const auto body = [&](os::Gate& gate) { return send(gate, i); };
+    status = group->Spawn("sender", senders == 1 ? spec.sender_cpu : os::kAnyCpu, body).status();
+  }
+  object.ReleaseEnds();
+  const Deadline watchdog = os::After(spec.watchdog_nanos);
+  if (status.ok()) status = group->Start(watchdog);
+  if (status.ok()) status = group->Join(watchdog);
+  return status;
 }
 
 // The geometry says how many of each side, kMaxFan at most; one of them is 1.
@@ -231,21 +264,9 @@ absl::StatusOr<SliceResult> Fan(const SliceSpec& spec) {
                         .samples_each = samples_each,
                         .shared = shared,
                         .samples = SliceShared::In(*samples)};
-  absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(static_cast<int>(senders + receivers), spec.cancel);
-  if (!group.ok()) return group.status();
-  absl::Status status;
-  for (uint32_t i = 0; i < receivers && status.ok(); ++i) {
-    const auto receive = [&](os::Gate& gate) { return FanReceive(*object, gate, plan, i); };
-    status = group->Spawn("receiver", receivers == 1 ? spec.receiver_cpu : os::kAnyCpu, receive).status();
-  }
-  for (uint32_t i = 0; i < senders && status.ok(); ++i) {
-    const auto send = [&](os::Gate& gate) { return FanSend(*object, gate, plan, i); };
-    status = group->Spawn("sender", senders == 1 ? spec.sender_cpu : os::kAnyCpu, send).status();
-  }
-  object->ReleaseEnds();
-  const Deadline watchdog = os::After(spec.watchdog_nanos);
-  if (status.ok()) status = group->Start(watchdog);
-  if (status.ok()) status = group->Join(watchdog);
+  absl::Status status = RunSides(
+      *object, spec, [&](os::Gate& gate, uint32_t i) { return FanSend(*object, gate, plan, i); },
+      [&](os::Gate& gate, uint32_t i) { return FanReceive(*object, gate, plan, i); });
   if (!status.ok()) return status;
   return TakeFanResult(plan);
 }

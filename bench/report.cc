@@ -67,7 +67,8 @@ std::string Row(const Case& one, const std::vector<const Run*>& runs) {
 }
 
 // What a row of this scenario is about.
-const char* Unit(const Case& one) {
+std::string Unit(const Case& one) {
+  if (!one.unit.empty()) return one.unit;
   if (one.scenario == "RoundTrip") return "per round trip; roof: times the ping-pong of one cache line";
   if (one.scenario == "Throughput") return "per message, timed by the receiver; roof: times one copy of the bytes";
   if (one.scenario == "Loan") return "per message handed over in place, timed by the receiver";
@@ -141,14 +142,18 @@ std::string Coloured(const std::string& table) {
 }
 
 void CorrectCpuTime(std::vector<Run>& runs) {
-  for (Run& run : runs) {
-    const auto counter = run.counters.find(kAllCpu);
-    if (counter == run.counters.end()) continue;
+  const auto correct = [](Run& run, const char* name, double& time) {
+    const auto counter = run.counters.find(name);
+    if (counter == run.counters.end()) return;
     const double value = counter->second.value;
     // Reporters divide a time by the iterations; an aggregate that is a share (cv) they show as it is.
     const bool is_time = run.aggregate_unit == benchmark::kTime;
-    run.cpu_accumulated_time = is_time ? value * 1e-9 * static_cast<double>(run.iterations) : value;
+    time = is_time ? value * 1e-9 * static_cast<double>(run.iterations) : value;
     run.counters.erase(counter);
+  };
+  for (Run& run : runs) {
+    correct(run, kAllCpu, run.cpu_accumulated_time);
+    correct(run, kWall, run.real_accumulated_time);
   }
 }
 

@@ -10,12 +10,14 @@
 #include "bench/slice.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
+#include "ipc/os/futex.h"
 
 namespace ipcmark::bench {
 namespace {
 
 constexpr uint64_t kMinRoundTrips = 20;
 constexpr uint64_t kMaxRoundTrips = 1'000;
+constexpr uint64_t kMaxSleepingRoundTrips = 200;
 constexpr uint64_t kBursts = 2;  // of a slice: before and behind its timed messages
 constexpr uint64_t kMaxPingPongs = kBursts * kMaxRoundTrips;
 constexpr uint64_t kChunkBytes = 4096;
@@ -41,31 +43,47 @@ double MedianOf(std::vector<double> values) {
 }  // namespace
 
 struct LinePingPong::Shared {
-  alignas(os::kCacheLineBytes) std::atomic<uint64_t> line;
+  alignas(os::kCacheLineBytes) std::atomic<uint32_t> line;
   alignas(os::kCacheLineBytes) uint64_t samples;
   int64_t samples_nanos[kMaxPingPongs];
 };
 
-absl::StatusOr<LinePingPong> LinePingPong::Create(uint64_t messages) {
+absl::StatusOr<LinePingPong> LinePingPong::Create(uint64_t messages, Wait wait) {
   absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedAnonymous(sizeof(Shared));
   if (!mapping.ok()) return mapping.status();
   auto* shared = new (mapping->address()) Shared{};
   std::fill_n(shared->samples_nanos, kMaxPingPongs, 0);  // touched before the clock starts
-  return LinePingPong(*std::move(mapping), std::clamp(messages / 4, kMinRoundTrips, kMaxRoundTrips));
+  const bool sleeps = wait == Wait::kBlock;
+  const uint64_t most = sleeps ? kMaxSleepingRoundTrips : kMaxRoundTrips;
+  return LinePingPong(*std::move(mapping), static_cast<uint32_t>(std::clamp(messages / 4, kMinRoundTrips, most)),
+                      sleeps);
+}
+
+void LinePingPong::Await(uint32_t turn) const noexcept {
+  const std::atomic<uint32_t>& line = shared().line;
+  // Acquire, and release in Give: what a message's commit word needs, and no more.
+  if (!sleeps_) return SpinFor([&]() noexcept { return line.load(std::memory_order_acquire) == turn; });
+  for (uint32_t seen = 0; (seen = line.load(std::memory_order_acquire)) != turn;) {
+    os::WaitOnFutex(line, seen, Deadline::Never());
+  }
+}
+
+void LinePingPong::Give(uint32_t turn) const noexcept {
+  std::atomic<uint32_t>& line = shared().line;
+  line.store(turn, std::memory_order_release);
+  if (sleeps_) os::WakeAllOnFutex(line);
 }
 
 void LinePingPong::Lead() noexcept {
   Shared& all = shared();
-  std::atomic<uint64_t>& line = all.line;
   const auto there_and_back = [&]() noexcept {
-    // Release and acquire, here and in Follow: what a message's commit word needs, and no more.
-    line.store(2 * turn_ + 1, std::memory_order_release);
-    SpinFor([&]() noexcept { return line.load(std::memory_order_acquire) == 2 * turn_ + 2; });
+    Give(2 * turn_ + 1);
+    Await(2 * turn_ + 2);
     ++turn_;
   };
   there_and_back();  // the rendezvous
   int64_t before = os::MonotonicNanos();
-  for (uint64_t n = 0; n < rounds_; ++n) {
+  for (uint32_t n = 0; n < rounds_; ++n) {
     there_and_back();
     const int64_t after = os::MonotonicNanos();
     if (all.samples < kMaxPingPongs) all.samples_nanos[all.samples++] = after - before;
@@ -74,17 +92,18 @@ void LinePingPong::Lead() noexcept {
 }
 
 void LinePingPong::Follow() noexcept {
-  std::atomic<uint64_t>& line = shared().line;
-  for (const uint64_t end = turn_ + rounds_ + 1; turn_ < end; ++turn_) {
-    SpinFor([&]() noexcept { return line.load(std::memory_order_acquire) == 2 * turn_ + 1; });
-    line.store(2 * turn_ + 2, std::memory_order_release);
+  for (const uint32_t end = turn_ + rounds_ + 1; turn_ < end; ++turn_) {
+    Await(2 * turn_ + 1);
+    Give(2 * turn_ + 2);
   }
 }
 
-double LinePingPong::Nanos() const {
+std::span<const int64_t> LinePingPong::Samples() const {
   const Shared& all = shared();
-  return MedianOf({all.samples_nanos, all.samples_nanos + all.samples});
+  return {all.samples_nanos, all.samples};
 }
+
+double LinePingPong::Nanos() const { return MedianOf({Samples().begin(), Samples().end()}); }
 
 struct OneCopy::Shared {
   alignas(os::kCacheLineBytes) std::atomic<uint64_t> filled;  // chunks written so far

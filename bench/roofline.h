@@ -7,6 +7,8 @@
 // still meanwhile.
 //
 //   LinePingPong   one cache line there and back, one clock read each: no round trip of a message can be faster.
+//   Between
+//                  sides that sleep in the kernel (Wait::kBlock) with a futex wake-up each way.
 //   OneCopy        payloads written straight into shared memory by one side, copied out of it and checked by the other,
 //                  with one flag per chunk of at least 4 KiB: what passing the bytes costs when messages cost nothing.
 //                  Bounds everything that copies each message; what hands messages over in place may be faster.
@@ -16,9 +18,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "ipc/channel.h"
 #include "ipc/os/mapping.h"
 
 namespace ipcmark::bench {
@@ -27,22 +31,27 @@ namespace ipcmark::bench {
 class LinePingPong {
  public:
   // In a slice of so many messages: a burst is no longer than a quarter of it.
-  static absl::StatusOr<LinePingPong> Create(uint64_t messages);
+  static absl::StatusOr<LinePingPong> Create(uint64_t messages, Wait wait = Wait::kSpin);
 
   // One burst: the sender leads, the receiver follows.
   void Lead() noexcept;
   void Follow() noexcept;
-  // The median round trip of all bursts, in nanoseconds; 0 before the first one.
+  // All round trips so far, and their median in nanoseconds; 0 before the first one.
+  [[nodiscard]] std::span<const int64_t> Samples() const;
   [[nodiscard]] double Nanos() const;
 
  private:
   struct Shared;
-  LinePingPong(os::Mapping mapping, uint64_t rounds) : mapping_(std::move(mapping)), rounds_(rounds) {}
+  LinePingPong(os::Mapping mapping, uint32_t rounds, bool sleeps)
+      : mapping_(std::move(mapping)), rounds_(rounds), sleeps_(sleeps) {}
+  void Await(uint32_t turn) const noexcept;
+  void Give(uint32_t turn) const noexcept;
   [[nodiscard]] Shared& shared() const { return *static_cast<Shared*>(mapping_.address()); }
 
   os::Mapping mapping_;
-  uint64_t rounds_;    // round trips of a burst
-  uint64_t turn_ = 0;  // of this process's copy: round trips so far
+  uint32_t rounds_;    // round trips of a burst
+  bool sleeps_;        // whoever waits
+  uint32_t turn_ = 0;  // of this process's copy: round trips so far
 };
 
 class OneCopy {

@@ -6,7 +6,7 @@
 // The clock starts before the sender writes message n's payload (which is right after it has read the reply to n - 1)
 // and stops when it has read and checked the reply; one clock read per round trip. Inside: both payloads written and
 // read on both sides. Left out: fork, opening, warm-up, and the wait for the start barrier. The roofline is the
-// ping-pong of one cache line.
+// ping-pong of one cache line, for block that of a futex.
 
 #include "bench/roofline.h"
 #include "bench/slice.h"
@@ -116,7 +116,7 @@ absl::StatusOr<SliceResult> RoundTrip(const SliceSpec& spec) {
   absl::StatusOr<os::Mapping> mapping = SliceShared::Create(std::min(spec.messages, kMaxSamples));
   if (!mapping.ok()) return mapping.status();
   SliceShared& shared = SliceShared::In(*mapping);
-  absl::StatusOr<LinePingPong> roofline = LinePingPong::Create(spec.messages);
+  absl::StatusOr<LinePingPong> roofline = LinePingPong::Create(spec.messages, spec.geometry.wait);
   if (!roofline.ok()) return roofline.status();
   absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(2, spec.cancel);
   if (!group.ok()) return group.status();

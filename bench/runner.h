@@ -33,6 +33,9 @@ inline constexpr char kReceiverSwitches[] = "receiver_voluntary_switches";
 // Benchmark aggregates the sum (a median or a deviation of a sum is not the sum of theirs).
 inline constexpr char kAllCpu[] = "all_cpu_ns";
 
+// Wall time per message, in ns: likewise, where a case runs once with a number of messages of its own (fixed_messages).
+inline constexpr char kWall[] = "wall_ns";
+
 // The error message of a run that was cut off.
 inline constexpr char kInterrupted[] = "interrupted";
 

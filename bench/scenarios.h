@@ -7,11 +7,17 @@
 #include <span>
 #include <string>
 
+#include "bench/burst.h"
+#include "bench/depth.h"
 #include "bench/fan.h"
 #include "bench/loan.h"
+#include "bench/open_loop.h"
+#include "bench/recovery.h"
 #include "bench/round_trip.h"
+#include "bench/share.h"
 #include "bench/slice.h"
 #include "bench/throughput.h"
+#include "bench/wake.h"
 
 namespace ipcmark::bench {
 
@@ -28,6 +34,13 @@ struct PrimitiveEntry {
   ScenarioRun loan;            // null: it has no Loan and View
   ScenarioRun fan_throughput;  // the geometry says how many senders or receivers
   ScenarioRun fan_latency;
+  ScenarioRun share;  // likewise
+  ScenarioRun burst;
+  ScenarioRun open_loop;
+  ScenarioRun wake;
+  ScenarioRun recovery;
+  ScenarioRun depth;
+  absl::Status (*can_stay_filled)(const Geometry&, Priorities);  // for depth
 };
 
 template <Primitive P>
@@ -50,7 +63,14 @@ PrimitiveEntry MakePrimitiveEntry(const char* name) {
           .throughput = &Throughput<P>,
           .loan = LoanOf<P>(),
           .fan_throughput = &Fan<FanMode::kThroughput, P>,
-          .fan_latency = &Fan<FanMode::kLatency, P>};
+          .fan_latency = &Fan<FanMode::kLatency, P>,
+          .share = &Share<P>,
+          .burst = &Burst<P>,
+          .open_loop = &OpenLoop<P>,
+          .wake = &Wake<P>,
+          .recovery = &Recovery<P>,
+          .depth = &Depth<P>,
+          .can_stay_filled = &CanStayFilled<P>};
 }
 
 // Every primitive that this binary was built with, in the order of its list. bench.bzl generates the definition.

@@ -13,14 +13,16 @@ namespace ipcmark::bench {
 namespace {
 
 SideUsage UsageNow() {
-  // The thread's CPU clock is exact; rusage's times are ticks on some kernels, so it only gives the switches.
+  // The thread's CPU clock is exact; rusage's times are ticks on some kernels, so it only gives the rest.
   timespec cpu = {};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
   rusage usage = {};
   getrusage(RUSAGE_THREAD, &usage);
   return {.cpu_nanos = cpu.tv_sec * os::kNanosPerSecond + cpu.tv_nsec,
           .voluntary_switches = usage.ru_nvcsw,
-          .involuntary_switches = usage.ru_nivcsw};
+          .involuntary_switches = usage.ru_nivcsw,
+          .minor_faults = usage.ru_minflt,
+          .major_faults = usage.ru_majflt};
 }
 
 }  // namespace
@@ -31,7 +33,28 @@ SideUsage UsageMeter::Stop() const {
   const SideUsage now = UsageNow();
   return {.cpu_nanos = now.cpu_nanos - start_.cpu_nanos,
           .voluntary_switches = now.voluntary_switches - start_.voluntary_switches,
-          .involuntary_switches = now.involuntary_switches - start_.involuntary_switches};
+          .involuntary_switches = now.involuntary_switches - start_.involuntary_switches,
+          .minor_faults = now.minor_faults - start_.minor_faults,
+          .major_faults = now.major_faults - start_.major_faults};
+}
+
+SideUsage& SideUsage::operator+=(const SideUsage& other) {
+  cpu_nanos += other.cpu_nanos;
+  voluntary_switches += other.voluntary_switches;
+  involuntary_switches += other.involuntary_switches;
+  minor_faults += other.minor_faults;
+  major_faults += other.major_faults;
+  return *this;
+}
+
+double Fairness(std::span<const double> shares) {
+  double sum = 0;
+  double squares = 0;
+  for (const double share : shares) {
+    sum += share;
+    squares += share * share;
+  }
+  return squares == 0 ? 0 : sum * sum / (static_cast<double>(shares.size()) * squares);
 }
 
 absl::StatusOr<os::Mapping> SliceShared::Create(uint64_t max_samples) {

@@ -2,12 +2,13 @@
 #define IPCMARK_BENCH_SLICE_H_
 
 // A slice: one short timed run of one scenario over one primitive, in fresh processes. In this file what goes in, what
-// comes out, and what the processes share meanwhile. round_trip.h, throughput.h, loan.h and fan.h have the timed loops,
+// comes out, and what the processes share meanwhile. The headers that scenarios.h lists have the timed loops,
 // roofline.h what they are compared with.
 
 #include <atomic>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -20,6 +21,11 @@ namespace ipcmark::bench {
 // A slice that takes longer is killed, and its row is an error.
 inline constexpr int64_t kSliceWatchdogNanos = 60'000'000'000;
 
+// In which order the priorities of Depth's messages come.
+enum class Priorities : uint8_t { kConstant, kRising, kFalling, kRandom };
+// Whom Recovery kills, and when: recovery.h.
+enum class Victim : uint8_t { kSender, kReceiver, kHolder };
+
 struct SliceSpec {
   Geometry geometry;
   uint32_t message_bytes;  // of every message: a multiple of 8, at least 8
@@ -28,6 +34,12 @@ struct SliceSpec {
   int receiver_cpu = os::kAnyCpu;
   const std::atomic<bool>* cancel = nullptr;  // becomes true: stop, with kCancelled
   int64_t watchdog_nanos = kSliceWatchdogNanos;
+  // Of one scenario each:
+  uint32_t burst_messages = 1;                    // Burst
+  double load = 0;                                // OpenLoop: share of the capacity; 0: the highest that is in time
+  double* capacity_per_second = nullptr;          // OpenLoop: where it is kept between slices; 0 there: not measured
+  Priorities priorities = Priorities::kConstant;  // Depth
+  Victim victim = Victim::kSender;                // Recovery
 };
 
 // What one side used from its first to its last timed message.
@@ -35,6 +47,10 @@ struct SideUsage {
   int64_t cpu_nanos;  // user and system
   int64_t voluntary_switches;
   int64_t involuntary_switches;
+  int64_t minor_faults;
+  int64_t major_faults;
+
+  SideUsage& operator+=(const SideUsage& other);
 };
 
 struct SliceResult {
@@ -48,7 +64,12 @@ struct SliceResult {
   // What the hardware alone needs for a message (a round trip), measured in this slice: roofline.h. 0: not measured.
   double roofline_nanos = 0;
   bool bounds_median = false;  // it bounds the samples' median; else the mean time per message
+  // What only this scenario measures: counters of its rows by their names in results/schema.md.
+  std::vector<std::pair<const char*, double>> extras = {};
 };
+
+// Jain's index of fairness of what the members of one side got: 1 when all got the same, 1/n when one got everything.
+double Fairness(std::span<const double> shares);
 
 // More samples than this are thinned out evenly: memory is bounded, and quantiles do not get better.
 inline constexpr uint64_t kMaxSamples = uint64_t{1} << 22;

@@ -8,6 +8,7 @@
 // (messages_per_sample of them), so that the clock read vanishes. Left out: fork, opening, warm-up, the drain between
 // warm-up and start. The roofline is one copy through shared memory.
 
+#include "absl/functional/function_ref.h"
 #include "bench/round_trip.h"
 #include "ipc/os/futex.h"
 
@@ -103,6 +104,21 @@ absl::Status ReceiveAllAndTime(P& object, os::Gate& gate, const SliceSpec& spec,
   return absl::OkStatus();
 }
 
+// Runs the two sides in processes of their own, each on its CPU, until both are done.
+template <typename Object>
+absl::Status RunPair(Object& object, const SliceSpec& spec, absl::FunctionRef<absl::Status(os::Gate&)> send,
+                     absl::FunctionRef<absl::Status(os::Gate&)> receive) {
+  absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(2, spec.cancel);
+  if (!group.ok()) return group.status();
+  const Deadline watchdog = os::After(spec.watchdog_nanos);
+  absl::Status status = group->Spawn("receiver", spec.receiver_cpu, receive).status();
+  if (status.ok()) status = group->Spawn("sender", spec.sender_cpu, send).status();
+  object.ReleaseEnds();
+  if (status.ok()) status = group->Start(watchdog);
+  if (status.ok()) status = group->Join(watchdog);
+  return status;
+}
+
 // One way, as fast as it goes.
 template <typename Carry, Primitive P>
 absl::StatusOr<SliceResult> Stream(const SliceSpec& spec) {
@@ -114,16 +130,9 @@ absl::StatusOr<SliceResult> Stream(const SliceSpec& spec) {
   SliceShared& shared = SliceShared::In(*mapping);
   auto roofline = Carry::Bound::Create(spec.message_bytes, spec.geometry.depth_messages, spec.messages);
   if (!roofline.ok()) return roofline.status();
-  absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(2, spec.cancel);
-  if (!group.ok()) return group.status();
-  const Deadline watchdog = os::After(spec.watchdog_nanos);
-  const auto receive = [&](os::Gate& gate) { return ReceiveAllAndTime<Carry>(*object, gate, spec, *roofline, shared); };
-  const auto send = [&](os::Gate& gate) { return SendAll<Carry>(*object, gate, spec, *roofline, shared); };
-  absl::Status status = group->Spawn("receiver", spec.receiver_cpu, receive).status();
-  if (status.ok()) status = group->Spawn("sender", spec.sender_cpu, send).status();
-  object->ReleaseEnds();
-  if (status.ok()) status = group->Start(watchdog);
-  if (status.ok()) status = group->Join(watchdog);
+  absl::Status status = RunPair(
+      *object, spec, [&](os::Gate& gate) { return SendAll<Carry>(*object, gate, spec, *roofline, shared); },
+      [&](os::Gate& gate) { return ReceiveAllAndTime<Carry>(*object, gate, spec, *roofline, shared); });
   if (!status.ok()) return status;
   SliceResult result = TakeResult(shared, spec.messages, MessagesPerSample(spec.message_bytes));
   result.roofline_nanos = roofline->NanosPerMessage();

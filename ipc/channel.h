@@ -78,6 +78,8 @@ struct Capabilities {
   bool broadcasts = false;
   // A blocked call ends with kInterrupted when a signal handler (without SA_RESTART) has run.
   bool shows_signals = true;
+  // Its ends exclude each other with a lock in shared memory: one that stands still inside holds up all others.
+  bool locks = false;
 };
 
 // What a broadcast does about a receiver that is a whole depth behind.

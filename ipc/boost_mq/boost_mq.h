@@ -58,6 +58,7 @@ class Channel {
       .reports_peer_death = false,
       .waits = {Wait::kBlock},
       .shows_signals = false,
+      .locks = true,
   };
 
   static absl::StatusOr<Channel> Create(const Geometry& geometry);

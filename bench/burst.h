@@ -1,0 +1,119 @@
+#ifndef IPCMARK_BENCH_BURST_H_
+#define IPCMARK_BENCH_BURST_H_
+
+// Burst: some messages back to back, then idle, again and again: what a receiver that has nothing to do most of the
+// time makes of a sudden load.
+//
+// A sample is one burst: the clock starts before the sender writes the burst's first payload, with the object empty,
+// and stops when the receiver has read and checked its last message. Then the sender waits until the receiver says so,
+// and kIdleNanos more, in which a receiver that sleeps has gone to sleep. Left out: that, fork, opening, warm-up. Rates
+// and times per message are those of the bursts alone; CPU time is that of the idle times too, in which who polls burns
+// it.
+
+#include "bench/throughput.h"
+
+namespace ipcmark::bench {
+
+// Longer than who polls for a bounded time does so (50 us), so that it sleeps, too.
+inline constexpr int64_t kIdleNanos = 200'000;
+
+// What the sides of a slice share beside the samples.
+struct BurstShared {
+  std::atomic<uint32_t> taken;  // bursts that the receiver has; the sender sleeps on it
+  int64_t start_nanos;          // of the burst that is on its way
+};
+
+// A slice has this many bursts, and no part of one.
+inline uint64_t Bursts(const SliceSpec& spec) { return std::max<uint64_t>(1, spec.messages / spec.burst_messages); }
+inline uint64_t WarmupBursts(const SliceSpec& spec) {
+  return std::min<uint64_t>(20, WarmupMessages(spec) / spec.burst_messages) + 1;
+}
+
+template <Primitive P>
+absl::Status SendBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstShared& burst, SliceShared& shared) {
+  auto sender = object.OpenSender();
+  if (!sender.ok()) return sender.status();
+  object.ReleaseEnds();
+  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
+  gate.Arrive();
+  uint64_t n = 0;
+  const auto send = [&](uint64_t from, uint64_t to) {
+    absl::Status status;
+    for (uint64_t one = from; one < to && status.ok(); ++one) {
+      const timespec until = os::ToTimespec(os::MonotonicNanos() + kIdleNanos);
+      clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+      // Read by the receiver of the last of these messages, which Send publishes.
+      burst.start_nanos = os::MonotonicNanos();
+      for (uint32_t i = 0; i < spec.burst_messages && status.ok(); ++i) status = GiveMessage(*sender, words, n++);
+      for (uint32_t taken = 0; status.ok() && (taken = burst.taken.load(std::memory_order_acquire)) <= one;) {
+        os::WaitOnFutex(burst.taken, taken, Deadline::Never());
+      }
+    }
+    return status;
+  };
+  absl::Status status = send(0, WarmupBursts(spec));
+  if (!status.ok()) return status;
+  const UsageMeter usage;
+  status = send(WarmupBursts(spec), WarmupBursts(spec) + Bursts(spec));
+  shared.sender = usage.Stop();
+  return status;
+}
+
+template <Primitive P>
+absl::Status ReceiveBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstShared& burst, SliceShared& shared) {
+  auto receiver = object.OpenReceiver();
+  if (!receiver.ok()) return receiver.status();
+  object.ReleaseEnds();
+  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
+  gate.Arrive();
+  uint64_t n = 0;
+  const auto receive = [&](uint64_t bursts, const auto& done) {
+    absl::Status status;
+    for (uint64_t one = 0; one < bursts; ++one) {
+      for (uint32_t i = 0; i < spec.burst_messages && status.ok(); ++i) status = TakeMessage(*receiver, words, n++);
+      if (!status.ok()) return status;
+      done(os::MonotonicNanos() - burst.start_nanos);
+      burst.taken.fetch_add(1, std::memory_order_release);
+      os::WakeAllOnFutex(burst.taken);
+    }
+    return status;
+  };
+  absl::Status status = receive(WarmupBursts(spec), [](int64_t) {});
+  if (!status.ok()) return status;
+  const UsageMeter usage;
+  uint64_t samples = 0;
+  int64_t sum = 0;
+  status = receive(Bursts(spec), [&](int64_t nanos) {
+    sum += nanos;
+    if (samples < kMaxSamples) shared.samples_nanos[samples++] = nanos;
+  });
+  shared.start_nanos = 0;
+  shared.end_nanos = sum;
+  shared.samples = samples;
+  shared.receiver = usage.Stop();
+  return status;
+}
+
+template <Primitive P>
+absl::StatusOr<SliceResult> Burst(const SliceSpec& spec) {
+  absl::StatusOr<P> object = P::Create(spec.geometry);
+  if (!object.ok()) return object.status();
+  absl::StatusOr<os::Mapping> mapping = SliceShared::Create(std::min(Bursts(spec), kMaxSamples));
+  if (!mapping.ok()) return mapping.status();
+  SliceShared& shared = SliceShared::In(*mapping);
+  absl::StatusOr<os::Mapping> between = os::Mapping::SharedAnonymous(sizeof(BurstShared));
+  if (!between.ok()) return between.status();
+  auto& burst = *new (between->address()) BurstShared{};
+  absl::Status status = RunPair(
+      *object, spec, [&](os::Gate& gate) { return SendBursts(*object, gate, spec, burst, shared); },
+      [&](os::Gate& gate) { return ReceiveBursts(*object, gate, spec, burst, shared); });
+  if (!status.ok()) return status;
+  // A sample is a whole burst and is reported as such: its first message waits for all others.
+  SliceResult result = TakeResult(shared, Bursts(spec) * spec.burst_messages, /*messages_per_sample=*/1);
+  result.extras.emplace_back("burst_messages", spec.burst_messages);
+  return result;
+}
+
+}  // namespace ipcmark::bench
+
+#endif  // IPCMARK_BENCH_BURST_H_

@@ -1,0 +1,361 @@
+#include "bench/scenario_cases.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "bench/format.h"
+#include "bench/hardware.h"
+
+namespace ipcmark::bench {
+namespace {
+
+// One point on a scenario's own axis.
+struct Variant {
+  std::string name = {};        // behind the row's name: "/senders:8"
+  std::string size = {};        // behind the message size in the table: " x8"; without a space instead of it
+  uint32_t processes = 2;       // that are at work at once
+  uint64_t fixed_messages = 0;  // of each run; 0: as many as Google Benchmark chooses
+  SliceSpec changes = {};       // senders, receivers, depth (0: the scenario's) and what only this scenario knows
+};
+
+Variant WithSides(const std::string& name, uint32_t count, uint32_t senders, uint32_t receivers) {
+  Variant variant = {
+      .name = absl::StrCat("/", name, ":", count), .size = absl::StrCat(" x", count), .processes = senders + receivers};
+  variant.changes.geometry = {.depth_messages = 0, .senders = senders, .receivers = receivers};
+  return variant;
+}
+
+Variant Plain() {
+  Variant variant;
+  variant.changes.geometry.depth_messages = 0;
+  return variant;
+}
+
+std::vector<Variant> NoAxis(const ScenarioAxes& /*axes*/) { return {Plain()}; }
+
+std::vector<Variant> ManySenders(const ScenarioAxes& axes) {
+  std::vector<Variant> variants;
+  for (uint32_t n : axes.fan) variants.push_back(WithSides("senders", n, n, 1));
+  return variants;
+}
+
+std::vector<Variant> ManyReceivers(const ScenarioAxes& axes) {
+  std::vector<Variant> variants;
+  for (uint32_t n : axes.fan) variants.push_back(WithSides("receivers", n, 1, n));
+  return variants;
+}
+
+std::vector<Variant> SharingReceivers(const ScenarioAxes& axes) {
+  std::vector<Variant> variants;
+  for (uint32_t n : axes.shared) variants.push_back(WithSides("receivers", n, 1, n));
+  return variants;
+}
+
+std::vector<Variant> ManyPairs(const ScenarioAxes& axes) {
+  std::vector<Variant> variants;
+  for (uint32_t n : axes.shared) variants.push_back(WithSides("pairs", n, n, n));
+  return variants;
+}
+
+std::vector<Variant> BurstLengths(const ScenarioAxes& axes) {
+  std::vector<Variant> variants;
+  for (uint32_t n : axes.bursts) {
+    Variant variant = Plain();
+    variant.name = absl::StrCat("/burst:", n);
+    variant.size = absl::StrCat(" x", n);
+    variant.fixed_messages = uint64_t{n} * axes.bursts_each;
+    variant.changes.burst_messages = n;
+    variants.push_back(variant);
+  }
+  return variants;
+}
+
+std::vector<Variant> FilledDepths(const ScenarioAxes& axes) {
+  std::vector<Variant> variants;
+  for (uint32_t depth : axes.depths) {
+    for (Priorities priorities : axes.priorities) {
+      Variant variant = Plain();
+      variant.name = absl::StrCat("/depth:", depth, "/", PrioritiesName(priorities));
+      variant.size = absl::StrCat(PrioritiesName(priorities), " @", depth);
+      variant.processes = 1;
+      variant.changes.geometry.depth_messages = depth;
+      variant.changes.priorities = priorities;
+      variants.push_back(variant);
+    }
+  }
+  return variants;
+}
+
+std::vector<Variant> Loads(const ScenarioAxes& axes) {
+  std::vector<Variant> variants;
+  for (uint32_t percent : axes.load_percents) {
+    Variant variant = Plain();
+    variant.name = absl::StrCat("/load:", percent);
+    variant.size = absl::StrCat(" at ", percent, "%");
+    variant.changes.load = percent / 100.0;
+    variants.push_back(variant);
+  }
+  if (axes.highest_load) {
+    Variant variant = Plain();
+    variant.name = "/load:highest";
+    variant.size = " highest";
+    variant.fixed_messages = kMinProbeMessages;  // in name only: each slice of the search has its own number
+    variants.push_back(variant);
+  }
+  return variants;
+}
+
+std::vector<Variant> Wakes(const ScenarioAxes& axes) {
+  Variant variant = Plain();
+  variant.fixed_messages = axes.wakes;
+  return {variant};
+}
+
+std::vector<Variant> Victims(const ScenarioAxes& axes) {
+  std::vector<Variant> variants;
+  for (Victim victim : axes.victims) {
+    Variant variant = Plain();
+    variant.name = absl::StrCat("/", VictimName(victim));
+    variant.size = absl::StrCat(" ", VictimName(victim));
+    variant.processes = 3;
+    variant.fixed_messages = axes.kills;
+    variant.changes.geometry.depth_messages = kRecoveryDepth;
+    variant.changes.victim = victim;
+    variants.push_back(variant);
+  }
+  return variants;
+}
+
+// Whether a primitive can take part at all, beyond what Create says.
+absl::Status Any(const PrimitiveEntry& /*primitive*/, const SliceSpec& /*spec*/) { return absl::OkStatus(); }
+
+absl::Status InPlaceOnly(const PrimitiveEntry& primitive, const SliceSpec& /*spec*/) {
+  if (primitive.loan != nullptr) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(primitive.name, " hands nothing over in place (no Loan and View)"));
+}
+
+absl::Status BroadcastsOnly(const PrimitiveEntry& primitive, const SliceSpec& /*spec*/) {
+  if (primitive.capabilities.broadcasts) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(primitive.name, " does not broadcast"));
+}
+
+absl::Status SharesOnly(const PrimitiveEntry& primitive, const SliceSpec& /*spec*/) {
+  if (!primitive.capabilities.broadcasts) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(primitive.name, " gives every message to every receiver"));
+}
+
+absl::Status FillsUp(const PrimitiveEntry& primitive, const SliceSpec& spec) {
+  absl::Status can = primitive.can_stay_filled(spec.geometry, spec.priorities);
+  if (!absl::IsUnimplemented(can)) return can;
+  return absl::UnimplementedError(absl::StrCat(primitive.name, ": ", can.message()));
+}
+
+absl::Status SurvivorsOnly(const PrimitiveEntry& primitive, const SliceSpec& spec) {
+  if (!primitive.capabilities.survives_sigkill) {
+    return absl::UnimplementedError(absl::StrCat(primitive.name, " does not promise to survive SIGKILL of an end"));
+  }
+  if (spec.victim != Victim::kHolder || primitive.capabilities.locks) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(primitive.name, " has no lock to hold"));
+}
+
+absl::Status SleepersOnly(const PrimitiveEntry& /*primitive*/, const SliceSpec& spec) {
+  if (spec.geometry.wait == Wait::kBlock) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat("a receiver that waits by ", WaitName(spec.geometry.wait),
+                                               " polls before it sleeps, if it sleeps at all; see the block row"));
+}
+
+enum class Sizes : uint8_t { kAll, kInPlace, kSmall };
+
+struct Scenario {
+  const char* name;
+  int objects;              // that it holds at once
+  uint32_t depth_messages;  // unless the user chooses; kAutoDepth
+  Sizes sizes;
+  ScenarioRun PrimitiveEntry::*run;
+  std::vector<Variant> (*variants)(const ScenarioAxes&);
+  absl::Status (*can)(const PrimitiveEntry&, const SliceSpec&);
+  bool one_wait_will_do;  // in suites that say so
+  const char* unit;       // of its rows
+};
+// One message is on its way in a round trip: more slots would only make it walk through more memory.
+constexpr uint32_t kRoundTripDepth = 64;
+constexpr Scenario kScenarios[] = {
+    {"RoundTrip", 2, kRoundTripDepth, Sizes::kAll, &PrimitiveEntry::round_trip, &NoAxis, &Any, false,
+     "per round trip; roof: times the ping-pong of one cache line"},
+    {"Throughput", 1, kAutoDepth, Sizes::kAll, &PrimitiveEntry::throughput, &NoAxis, &Any, false,
+     "per message, timed by the receiver; roof: times one copy of the bytes"},
+    {"Loan", 1, kAutoDepth, Sizes::kInPlace, &PrimitiveEntry::loan, &NoAxis, &InPlaceOnly, false,
+     "per message handed over in place, timed by the receiver"},
+    {"FanIn", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::fan_throughput, &ManySenders, &Any, false,
+     "N senders to one receiver, which times; per message"},
+    {"FanInLatency", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::fan_latency, &ManySenders, &Any, false,
+     "from before Send until a receiver has it; one message a sender on its way"},
+    {"Broadcast", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::fan_throughput, &ManyReceivers, &BroadcastsOnly, false,
+     "one sender, N receivers that each get every message; per message"},
+    {"BroadcastLatency", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::fan_latency, &ManyReceivers, &BroadcastsOnly,
+     false, "from before Send until a receiver has it; one message a sender on its way"},
+    {"FanOut", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::share, &SharingReceivers, &SharesOnly, true,
+     "one sender, N receivers that share the messages; quantiles: per message of one receiver"},
+    {"Pairs", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::share, &ManyPairs, &SharesOnly, true,
+     "N senders, N receivers, one object; quantiles: per message of one receiver"},
+    {"Burst", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::burst, &BurstLengths, &Any, true,
+     "xN messages back to back, then idle; quantiles: from first Send to last received"},
+    {"OpenLoop", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::open_loop, &Loads, &Any, true,
+     "Poisson arrivals at a share of the capacity; from the instant when a message was due until received"},
+    {"Wake", 1, kRoundTripDepth, Sizes::kSmall, &PrimitiveEntry::wake, &Wakes, &SleepersOnly, true,
+     "from Send until a receiver that slept has it; roof: times a bare futex wake-up"},
+    {"Recovery", 1, kRecoveryDepth, Sizes::kSmall, &PrimitiveEntry::recovery, &Victims, &SurvivorsOnly, true,
+     "from SIGKILL of the sender, receiver or lock holder until the survivors go on; per kill"},
+    {"Depth", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::depth, &FilledDepths, &FillsUp, true,
+     "receive one, send one in a queue that holds @N; per message, alone in one process"},
+};
+constexpr uint32_t kSmallBytes = 64;
+constexpr uint32_t kCopyBytes = 64 << 10;
+
+// One point of what a scenario is measured over.
+struct Point {
+  const PrimitiveEntry& primitive;
+  Wait wait;
+  uint32_t bytes;
+  const Variant& variant;
+  std::shared_ptr<double> capacity_per_second;  // of all variants of one object together
+};
+
+std::string NameOf(const Scenario& scenario, const Point& point) {
+  return absl::StrCat(scenario.name, "/", point.primitive.name, "/", WaitName(point.wait), "/", point.bytes,
+                      point.variant.name);
+}
+
+std::string SizeOf(const Point& point) {
+  const std::string& variant = point.variant.size;
+  return variant.empty() || variant[0] == ' ' ? FormatBytes(point.bytes) + variant : variant;
+}
+
+SliceSpec SpecOf(const Scenario& scenario, const Point& point, const Options& options) {
+  SliceSpec spec = point.variant.changes;
+  Geometry& geometry = spec.geometry;
+  const uint32_t wanted = options.depth_messages == kAutoDepth ? scenario.depth_messages : options.depth_messages;
+  if (geometry.depth_messages == 0) geometry.depth_messages = DepthFor(wanted, point.bytes);
+  geometry.max_message_bytes = point.bytes;
+  geometry.wait = point.wait;
+  spec.message_bytes = point.bytes;
+  spec.sender_cpu = options.sender_cpu;
+  spec.receiver_cpu = options.receiver_cpu;
+  return spec;
+}
+
+// kUnimplemented with the reason why this cannot be measured, or what the system says.
+absl::Status CanMeasure(const Scenario& scenario, const Point& point, const SliceSpec& spec) {
+  absl::Status can = scenario.can(point.primitive, spec);
+  if (!can.ok()) return can;
+  const size_t cpus = os::AllowedCpus().size();
+  if (point.variant.processes > std::max<size_t>(2, cpus) && point.wait == Wait::kSpin) {
+    return absl::UnimplementedError(
+        absl::StrCat("more spinning processes than CPUs (", cpus, ") would measure the scheduler"));
+  }
+  return point.primitive.probe(spec.geometry, scenario.objects);
+}
+
+absl::Status AddCase(const Scenario& scenario, const Point& point, const Options& options, CaseList& list) {
+  SliceSpec spec = SpecOf(scenario, point, options);
+  const std::string name = NameOf(scenario, point);
+  absl::Status can = CanMeasure(scenario, point, spec);
+  if (absl::IsUnimplemented(can)) {
+    list.skipped.push_back({name, std::string(can.message())});
+    return absl::OkStatus();
+  }
+  if (!can.ok()) return can;
+  Case one = {.name = name,
+              .scenario = scenario.name,
+              .subject = point.primitive.name,
+              .variant = WaitName(point.wait),
+              .size = SizeOf(point),
+              .bytes = point.bytes,
+              .depth_messages = spec.geometry.depth_messages,
+              .senders = spec.geometry.senders,
+              .receivers = spec.geometry.receivers,
+              .fixed_messages = point.variant.fixed_messages,
+              .unit = scenario.unit,
+              .sender_cpu = spec.geometry.senders == 1 ? options.sender_cpu : os::kAnyCpu,
+              .receiver_cpu = spec.geometry.receivers == 1 ? options.receiver_cpu : os::kAnyCpu};
+  one.run = [run = point.primitive.*scenario.run, spec, capacity = point.capacity_per_second](
+                uint64_t messages, const std::atomic<bool>* cancel) mutable {
+    spec.messages = messages;
+    spec.cancel = cancel;
+    spec.capacity_per_second = capacity.get();
+    return run(spec);
+  };
+  list.cases.push_back(std::move(one));
+  return absl::OkStatus();
+}
+
+std::vector<uint32_t> SizesOf(const Scenario& scenario, const ScenarioAxes& axes, const Options& options) {
+  if (!options.message_bytes.empty() || scenario.sizes == Sizes::kAll) return axes.message_bytes;
+  if (scenario.sizes == Sizes::kSmall) return {kSmallBytes};
+  return axes.loan_bytes.empty() ? axes.message_bytes : axes.loan_bytes;
+}
+
+std::vector<Wait> WaitsOf(const Scenario& scenario, const ScenarioAxes& axes, const PrimitiveEntry& primitive) {
+  std::vector<Wait> waits(std::begin(kAllWaits), std::end(kAllWaits));
+  if (!axes.one_wait || !scenario.one_wait_will_do) return waits;
+  // The last one that it has: kBlock, where it has that.
+  while (waits.size() > 1 && !primitive.capabilities.waits.Has(waits.back())) waits.pop_back();
+  return {waits.back()};
+}
+
+// The limits that everything is held against, always along.
+void AddLimits(const ScenarioAxes& axes, const Options& options, CaseList& list) {
+  for (const Limit limit : kAllLimits) {
+    const bool copies = limit == Limit::kCopy;
+    const bool has_payload = copies || limit == Limit::kEmptyLoop;
+    const bool alone = limit == Limit::kClockRead || limit == Limit::kEmptyLoop;
+    SliceSpec spec = {.geometry = {},
+                      .message_bytes = copies ? kCopyBytes : kSmallBytes,
+                      .messages = 0,
+                      .sender_cpu = options.sender_cpu,
+                      .receiver_cpu = alone ? os::kAnyCpu : options.receiver_cpu};
+    Case one = {
+        .name = absl::StrCat("Roofline/", LimitName(limit), has_payload ? absl::StrCat("/", spec.message_bytes) : ""),
+        .scenario = "Roofline",
+        .subject = LimitName(limit),
+        .variant = "",
+        .size = has_payload ? FormatBytes(spec.message_bytes) : "",
+        .bytes = has_payload ? spec.message_bytes : 0,
+        .receivers = alone ? 0U : 1U,
+        .fixed_messages = alone ? 0 : axes.limit_events,
+        .unit = "what needs no primitive: the hardware, the kernel, this harness; per event",
+        .sender_cpu = spec.sender_cpu,
+        .receiver_cpu = spec.receiver_cpu};
+    one.run = [limit, spec](uint64_t messages, const std::atomic<bool>* cancel) mutable {
+      spec.messages = messages;
+      spec.cancel = cancel;
+      return MeasureLimit(limit, spec);
+    };
+    list.cases.push_back(std::move(one));
+  }
+}
+
+}  // namespace
+
+absl::Status AddScenarioCases(const ScenarioAxes& axes, const std::vector<PrimitiveEntry>& primitives,
+                              const Options& options, CaseList& list) {
+  for (const Scenario& scenario : kScenarios) {
+    const std::vector<Variant> variants = scenario.variants(axes);
+    for (const PrimitiveEntry& primitive : primitives) {
+      for (Wait wait : WaitsOf(scenario, axes, primitive)) {
+        for (uint32_t bytes : SizesOf(scenario, axes, options)) {
+          const auto capacity = std::make_shared<double>(0);
+          for (const Variant& variant : variants) {
+            absl::Status added = AddCase(scenario, {primitive, wait, bytes, variant, capacity}, options, list);
+            if (!added.ok()) return added;
+          }
+        }
+      }
+    }
+  }
+  AddLimits(axes, options, list);
+  return absl::OkStatus();
+}
+
+}  // namespace ipcmark::bench
