@@ -36,6 +36,9 @@ enum class EndState : uint32_t {
   kKilled,
 };
 
+// To close in order before the next operation.
+enum class Order : uint32_t { kNone, kLeave, kAccepted };
+
 // What one process at one end has done. Written by that process, except `slot`, `alarm_at` and what the parent writes
 // once it has killed it.
 struct alignas(os::kCacheLineBytes) EndLog {
@@ -47,6 +50,7 @@ struct alignas(os::kCacheLineBytes) EndLog {
   std::atomic<uint64_t> alarm_at;
   std::atomic<EndState> state;
   std::atomic<uint32_t> calling;  // 1 inside an operation of the primitive
+  std::atomic<Order> order;       // the parent asks, the end accepts, the parent may withdraw what is not accepted
   uint64_t quota;                 // how many messages a sender has to send
   uint64_t most_in_flight;        // see invariants/depth.cc
   uint32_t slot;

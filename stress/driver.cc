@@ -40,7 +40,10 @@ class Driver {
   bool Traffic();
   bool Close();
   bool Strike(const struct Strike& strike);
-  bool Kill(Position victim, uint32_t pauses);
+  // The three ways to leave: two without a word, and one in order (`gone`: false when it had no occasion to).
+  bool Kill(Position victim, const struct Strike& strike);
+  bool SendAway(Position victim, bool* gone);
+  void Expect(Position departure);
   bool Replace(Position victim);
   bool AwaitMoment(const struct Strike& strike, bool must_happen);
 
@@ -50,6 +53,9 @@ class Driver {
   bool Await(const Condition& condition);
   bool Healthy();
   [[nodiscard]] uint64_t Progress() const;
+  [[nodiscard]] uint64_t Completed() const {
+    return board_.Completed(Side::kSender) + board_.Completed(Side::kReceiver);
+  }
   [[nodiscard]] bool AllLeft() const;
   [[nodiscard]] bool SendersDone() const;
   [[nodiscard]] bool TrafficTimeIsOver() const { return os::MonotonicNanos() >= traffic_end_nanos_; }
@@ -80,6 +86,10 @@ class Driver {
   bool ending_ = false;
   int64_t worst_wait_nanos_ = 0;
   int64_t worst_end_wait_nanos_ = 0;
+  uint64_t strikes_ = 0;
+  int64_t strike_nanos_ = 0;  // when the last strike was over, while nothing has completed since; else 0
+  uint64_t completed_at_strike_ = 0;
+  int64_t worst_recovery_nanos_ = 0;
   std::string stuck_;
   std::string unexpected_;
   absl::Status error_;
@@ -159,6 +169,10 @@ bool Driver::Healthy() {
   const int64_t waited_nanos = now - last_progress_nanos_;
   int64_t& worst_nanos = ending_ ? worst_end_wait_nanos_ : worst_wait_nanos_;
   worst_nanos = std::max(worst_nanos, waited_nanos);
+  if (strike_nanos_ != 0 && Completed() != completed_at_strike_) {
+    worst_recovery_nanos_ = std::max(worst_recovery_nanos_, now - strike_nanos_);
+    strike_nanos_ = 0;
+  }
   if (progress != last_progress_) {
     last_progress_ = progress;
     last_progress_nanos_ = now;
@@ -236,15 +250,25 @@ bool Driver::AwaitMoment(const struct Strike& strike, bool must_happen) {
   return healthy && (in_time || must_happen);
 }
 
-bool Driver::Kill(Position victim, uint32_t pauses) {
+void Driver::Expect(Position departure) {
+  const int side = static_cast<int>(departure.side);
+  // Before it leaves: who sees its consequence sees that it was to be expected.
+  if (alive_[side] == 1) board_.shared().extinctions[side].fetch_add(1, std::memory_order_release);
+}
+
+bool Driver::Kill(Position victim, const struct Strike& strike) {
   const int side = static_cast<int>(victim.side);
   const uint32_t index = current(victim.side)[victim.slot];
-  for (uint32_t i = 0; i < pauses; ++i) os::SpinHint();
+  const int child = children(victim.side)[index];
+  for (uint32_t i = 0; i < strike.pauses; ++i) os::SpinHint();
   const bool last = alive_[side] == 1;
-  // Before the kill: who sees its consequence sees that it was to be expected.
-  if (last) board_.shared().extinctions[side].fetch_add(1, std::memory_order_release);
-  group_.KillAndReap(children(victim.side)[index]);
-  const absl::Status outcome = group_.JoinOne(children(victim.side)[index], Deadline::Immediate());
+  Expect(victim);
+  if (strike.departure == Departure::kExits) {
+    group_.Signal(child, SIGUSR2);
+  } else {
+    group_.KillAndReap(child);
+  }
+  const absl::Status outcome = group_.JoinOne(child, os::After(plan_.liveness_nanos));
   if (!outcome.ok()) {
     // It had died already, of something else.
     unexpected_ = std::string(outcome.message());
@@ -259,6 +283,31 @@ bool Driver::Kill(Position victim, uint32_t pauses) {
   return true;
 }
 
+bool Driver::SendAway(Position victim, bool* gone) {
+  const uint32_t index = current(victim.side)[victim.slot];
+  const int child = children(victim.side)[index];
+  EndLog& log = board_.log(victim.side, index);
+  Expect(victim);
+  log.order.store(Order::kLeave, std::memory_order_relaxed);
+  *gone = false;
+  const bool healthy = Await([&] {
+    const EndState state = log.state.load(std::memory_order_acquire);
+    *gone = state == EndState::kEnded;
+    if (*gone) return true;
+    // Who sleeps in a call looks up, as often as it takes. Who has nothing more to do waits for the others.
+    group_.Signal(child, SIGUSR1);
+    Order asked = Order::kLeave;
+    const bool too_late = state == EndState::kDone || TrafficTimeIsOver() || SendersDone();
+    return too_late && log.order.compare_exchange_strong(asked, Order::kNone, std::memory_order_relaxed);
+  });
+  if (!healthy || !*gone) return healthy;
+  const absl::Status outcome = group_.JoinOne(child, os::After(plan_.liveness_nanos));
+  if (absl::IsDeadlineExceeded(outcome)) stuck_ = absl::StrCat("while closing: ", outcome.message());
+  if (absl::IsAborted(outcome)) unexpected_ = std::string(outcome.message());
+  --alive_[static_cast<int>(victim.side)];
+  return outcome.ok();
+}
+
 bool Driver::Replace(Position victim) {
   const EndLog& log = board_.log(victim.side, current(victim.side)[victim.slot]);
   const uint64_t sent = log.completed.load(std::memory_order_relaxed);
@@ -269,10 +318,29 @@ bool Driver::Replace(Position victim) {
 }
 
 bool Driver::Strike(const struct Strike& strike) {
-  const auto kill = [&](Position victim) { return Kill(victim, strike.pauses); };
-  if (!std::ranges::all_of(strike.victims, kill)) return false;
+  std::vector<Position> gone;
+  if (strike.departure == Departure::kNone) {
+    std::vector<pid_t> victims;
+    for (const Position& victim : strike.victims) {
+      const int child = children(victim.side)[current(victim.side)[victim.slot]];
+      if (group_.running(child)) victims.push_back(group_.pid(child));
+    }
+    strike.disturb(victims, strike.seed);
+  }
+  for (const Position& victim : strike.victims) {
+    bool left = strike.departure != Departure::kNone;
+    if (strike.departure == Departure::kCloses) {
+      if (!SendAway(victim, &left)) return false;
+    } else if (left && !Kill(victim, strike)) {
+      return false;
+    }
+    if (left) gone.push_back(victim);
+  }
+  ++strikes_;
+  strike_nanos_ = os::MonotonicNanos();
+  completed_at_strike_ = Completed();
   if (!plan_.capabilities.survives_sigkill) return true;
-  return std::all_of(strike.victims.rbegin(), strike.victims.rend(), [&](Position victim) { return Replace(victim); });
+  return std::all_of(gone.rbegin(), gone.rend(), [&](Position victim) { return Replace(victim); });
 }
 
 bool Driver::Traffic() {
@@ -324,6 +392,8 @@ absl::StatusOr<Record> Driver::Run() {
   record.side_extinct = side_extinct_;
   record.stuck = stuck_;
   record.unexpected = unexpected_;
+  record.strikes = strikes_;
+  record.worst_recovery_nanos = worst_recovery_nanos_;
   record.sender_kills = kills_[static_cast<int>(Side::kSender)];
   record.receiver_kills = kills_[static_cast<int>(Side::kReceiver)];
   record.worst_wait_nanos = worst_wait_nanos_;

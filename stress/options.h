@@ -40,6 +40,10 @@ struct Options {
   uint64_t seed = 0;           // drawn from the system unless given
   std::string scenario_text;   // as given, for messages
   NamePattern scenario;
+  std::string primitive;  // "" : all
+  std::string fault;      // "" : all
+  std::string invariant;  // "" : all
+  std::string json;       // a file for the results, "" : none
   bool list = false;
   bool help = false;
 };

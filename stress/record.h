@@ -57,14 +57,18 @@ struct Record {
   // "" or the first outcome that its situation does not allow, or how a process died that nobody killed.
   std::string unexpected;
 
-  uint64_t sender_kills = 0;
+  uint64_t strikes = 0;       // how often the fault struck
+  uint64_t sender_kills = 0;  // ends that left without closing
   uint64_t receiver_kills = 0;
   uint64_t delivered_messages = 0;  // intact ones, counted once each
   uint64_t missing_messages = 0;    // accepted, and delivered to nobody
   // The longest time in which nothing at all happened, as the parent saw it (it looks every 2 ms): until the end of
   // traffic, recoveries from kills included, and after it, when what is left to happen is that ends leave.
   int64_t worst_wait_nanos = 0;
+  int64_t worst_recovery_nanos = 0;  // from the end of a strike until the next operation completed
   int64_t worst_end_wait_nanos = 0;
+  // How long after its deadline an operation came back with kDeadline, at most.
+  int64_t worst_lateness_nanos = 0;
 };
 
 }  // namespace ipcmark::stress

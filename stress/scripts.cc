@@ -1,5 +1,8 @@
 #include "stress/scripts.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -25,6 +28,12 @@ Script::Script(Board* board, Side side, uint32_t index)
       random_(SubSeed(board->plan().seed, 2 * uint64_t{index} + static_cast<uint64_t>(side))) {}
 
 void Script::Opened() {
+  // Before anybody may strike. Without SA_RESTART: what can be interrupted is.
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  sigaction(SIGUSR1, &action, nullptr);
+  action.sa_handler = [](int) { _exit(0); };
+  sigaction(SIGUSR2, &action, nullptr);
   log_.state.store(EndState::kOpen, std::memory_order_release);
   board_.Announce(board_.shared().epoch);
   board_.Report();
@@ -72,6 +81,11 @@ bool Script::MayGoOn(IoResult result) {
   }
   board_.Surprise(side_, index_, result);
   return false;
+}
+
+bool Script::AcceptsOrder() {
+  Order asked = Order::kLeave;
+  return log_.order.compare_exchange_strong(asked, Order::kAccepted, std::memory_order_relaxed);
 }
 
 void Script::BeginCall() {
@@ -142,6 +156,11 @@ void SenderScript::AwaitClosing() {
 
 bool SenderScript::Next() {
   const TrialPlan& plan = board_.plan();
+  if (stage_ == Stage::kTraffic && AcceptsOrder()) {
+    // What it has not got rid of was never accepted.
+    pending_ = false;
+    stage_ = Stage::kLeft;
+  }
   while (!pending_) {
     switch (stage_) {
       case Stage::kFill:
@@ -210,7 +229,7 @@ ReceiverScript::ReceiverScript(Board* board, uint32_t index)
     : Script(board, Side::kReceiver, index), buffer_(board->plan().geometry.max_message_bytes) {}
 
 bool ReceiverScript::Next() {
-  if (left_) {
+  if (left_ || AcceptsOrder()) {
     Leave();
     return false;
   }
