@@ -1,6 +1,7 @@
 #include "stress/driver.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <string>
@@ -12,6 +13,7 @@
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
 #include "ipc/os/futex.h"
+#include "stress/census.h"
 #include "stress/history.h"
 #include "stress/message.h"
 
@@ -39,6 +41,9 @@ class Driver {
   bool Fill();
   bool Traffic();
   bool Close();
+  bool RunAudit();
+  // To be called when nobody opens or leaves.
+  void NoteAttachCounts();
   bool Strike(const struct Strike& strike);
   // The three ways to leave: two without a word, and one in order (`gone`: false when it had no occasion to).
   bool Kill(Position victim, const struct Strike& strike);
@@ -90,6 +95,7 @@ class Driver {
   int64_t strike_nanos_ = 0;  // when the last strike was over, while nothing has completed since; else 0
   uint64_t completed_at_strike_ = 0;
   int64_t worst_recovery_nanos_ = 0;
+  std::string attach_miscount_;
   std::string stuck_;
   std::string unexpected_;
   absl::Status error_;
@@ -232,6 +238,7 @@ bool Driver::Begin() {
 }
 
 bool Driver::Fill() {
+  NoteAttachCounts();
   last_progress_nanos_ = os::MonotonicNanos();
   board_.Enter(Phase::kFill);
   return Await([&] { return board_.shared().fill_complete.load(std::memory_order_acquire) != 0; });
@@ -362,7 +369,9 @@ bool Driver::Close() {
   if (!side_extinct_) {
     board_.Enter(Phase::kDrain);
     if (!Await([&] { return SendersDone(); })) return false;
-    Release();
+    // A promise to survive is one about processes, whatever the parent holds; and it has an audit to come.
+    if (!plan_.capabilities.survives_sigkill) Release();
+    NoteAttachCounts();
     board_.shared().closer.store(current(Side::kSender)[0], std::memory_order_relaxed);
     for (const uint32_t index : current(Side::kSender)) {
       const EndState state = board_.log(Side::kSender, index).state.load(std::memory_order_relaxed);
@@ -380,18 +389,43 @@ bool Driver::Close() {
   if (absl::IsAborted(joined)) unexpected_ = std::string(joined.message());
   if (absl::IsCancelled(joined)) error_ = joined;
   complete_ = joined.ok();
-  return joined.ok();
+  return joined.ok() && RunAudit();
+}
+
+bool Driver::RunAudit() {
+  if (!plan_.capabilities.survives_sigkill) return true;
+  const absl::StatusOr<int> child =
+      group_.Spawn("auditor", os::kAnyCpu, [&](os::Gate&) { return ends_.audit(board_); });
+  if (!child.ok()) {
+    error_ = child.status();
+    return false;
+  }
+  const absl::Status audited = group_.JoinOne(*child, os::After(plan_.liveness_nanos));
+  if (absl::IsDeadlineExceeded(audited)) stuck_ = "the auditor, alone with the object after traffic";
+  if (absl::IsAborted(audited)) unexpected_ = std::string(audited.message());
+  if (absl::IsCancelled(audited)) error_ = audited;
+  return audited.ok();
+}
+
+void Driver::NoteAttachCounts() {
+  std::vector<pid_t> processes = {getpid()};
+  for (int child = 0; child < group_.size(); ++child) {
+    if (group_.running(child)) processes.push_back(group_.pid(child));
+  }
+  if (attach_miscount_.empty()) attach_miscount_ = FindAttachMiscount(processes);
 }
 
 absl::StatusOr<Record> Driver::Run() {
   if (Begin() && Fill() && Traffic() && Close()) Healthy();
   group_.KillAndReapAll();
   if (!error_.ok()) return error_;
+  NoteAttachCounts();
   Record record = ReadHistory(board_);
   record.complete = complete_ && unexpected_.empty();
   record.side_extinct = side_extinct_;
   record.stuck = stuck_;
   record.unexpected = unexpected_;
+  record.attach_miscount = attach_miscount_;
   record.strikes = strikes_;
   record.worst_recovery_nanos = worst_recovery_nanos_;
   record.sender_kills = kills_[static_cast<int>(Side::kSender)];
@@ -428,7 +462,8 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
 absl::StatusOr<Record> Drive(const TrialPlan& plan, const Ends& ends, const std::atomic<bool>* cancel) {
   absl::StatusOr<Board> board = Board::Create(plan);
   if (!board.ok()) return board.status();
-  const int children = static_cast<int>(plan.MaxIndices(Side::kSender) + plan.MaxIndices(Side::kReceiver));
+  const int children =
+      static_cast<int>(plan.MaxIndices(Side::kSender) + plan.MaxIndices(Side::kReceiver) + 1);  // 1: the auditor
   absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(children, cancel);
   if (!group.ok()) return group.status();
   return Driver(plan, ends, *std::move(board), *std::move(group), cancel).Run();

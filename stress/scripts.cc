@@ -59,7 +59,12 @@ bool Script::MayGoOn(IoResult result) {
       if (asked.immediate()) return true;
       break;
     case Outcome::kDeadline:
-      if (!asked.immediate() && !asked.never()) return true;
+      if (!asked.immediate() && !asked.never()) {
+        const int64_t late_nanos = os::MonotonicNanos() - asked.monotonic_nanos;
+        log_.most_early_nanos = std::max(log_.most_early_nanos, -late_nanos);
+        log_.worst_lateness_nanos = std::max(log_.worst_lateness_nanos, late_nanos);
+        return true;
+      }
       break;
     case Outcome::kPeerDead:
     case Outcome::kClosed: {
@@ -135,6 +140,7 @@ void SenderScript::EndFill() {
     return;
   }
   stage_ = Stage::kTraffic;
+  log_.filled = log_.completed.load(std::memory_order_relaxed);
   if (log_.slot == 0) {
     shared.fill_accepted.store(board_.Completed(Side::kSender), std::memory_order_relaxed);
     shared.fill_complete.store(1, std::memory_order_release);
