@@ -15,6 +15,7 @@
 #include "stress/options.h"
 #include "stress/report.h"
 #include "stress/runner.h"
+#include "stress/sweep_command.h"
 #include "stress/table.h"
 
 namespace ipcmark::stress {
@@ -89,6 +90,12 @@ int Main(std::span<const char* const> arguments) {
   }
   const absl::Status known = CheckNames(*options);
   if (!known.ok()) return Fail(known.message());
+  if (options->sweep) {
+    HandleSignals();
+    const absl::StatusOr<bool> broken = RunSweeps(*options, TargetLabel(), PrimitiveTable(), &g_cancel);
+    if (!broken.ok()) return Fail(broken.status().message());
+    return *broken ? kExitBroken : kExitFine;
+  }
   const Catalogue catalogue =
       MakeCatalogue(PrimitiveTable(), {.primitive = options->primitive,
                                        .fault = options->fault,

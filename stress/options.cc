@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "ipc/os/error.h"
@@ -36,6 +38,16 @@ absl::Status ParseScenario(absl::string_view text, Options* options) {
   }
   options->scenario = *std::move(pattern);
   return absl::OkStatus();
+}
+
+absl::Status ParsePoints(absl::string_view text, Options* options) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
+  if (parts.size() != 2) {
+    return absl::InvalidArgumentError(absl::StrCat("--points=", text, " is not FROM:TO", kSeeHelp));
+  }
+  absl::Status status = ParseNumber("--points", parts[0], 0, kNoLimit, &options->first_point);
+  status.Update(ParseNumber("--points", parts[1], options->first_point + 1, kNoLimit, &options->last_point));
+  return status;
 }
 
 }  // namespace
@@ -76,8 +88,8 @@ bool ParseWord(absl::string_view argument, Options* options) {
 }
 
 bool NeedsValue(absl::string_view argument) {
-  constexpr absl::string_view kFlags[] = {"--seconds",   "--trials", "--seed",      "--scenario",
-                                          "--primitive", "--fault",  "--invariant", "--json"};
+  constexpr absl::string_view kFlags[] = {"--seconds", "--trials",    "--seed", "--scenario", "--primitive",
+                                          "--fault",   "--invariant", "--json", "--points"};
   return std::ranges::find(kFlags, absl::StripSuffix(argument, "=")) != std::end(kFlags);
 }
 
@@ -94,6 +106,10 @@ absl::StatusOr<Options> ParseOptions(std::span<const char* const> arguments) {
       options.help = true;
     } else if (argument == "--list") {
       options.list = true;
+    } else if (argument == "--sweep") {
+      options.sweep = true;
+    } else if (absl::ConsumePrefix(&value, "--points=")) {
+      status = ParsePoints(value, &options);
     } else if (absl::ConsumePrefix(&value, "--seconds=")) {
       has_seconds = true;
       status = ParseNumber("--seconds", value, 1, kMostSeconds, &options.seconds);
@@ -114,6 +130,7 @@ absl::StatusOr<Options> ParseOptions(std::span<const char* const> arguments) {
     }
     if (!status.ok()) return status;
   }
+  if (options.sweep && !has_seconds) options.seconds = kMostSeconds;
   // A replay runs its trials to the end.
   if (options.trials != kNoLimit && !has_seconds) options.seconds = kMostSeconds;
   if (!has_seed && getrandom(&options.seed, sizeof(options.seed), 0) != sizeof(options.seed)) {
@@ -135,6 +152,9 @@ each trial every invariant is checked. --list ends with the faults and the invar
   --fault=NAME       only this fault
   --invariant=NAME   check only this invariant
   --json=FILE        write the results to FILE as JSON, too
+  --sweep            instead: SIGKILL at every instruction of send, receive, open and close of what promises to survive
+                     it; --scenario chooses among names like pipe/send, --trials=N tries N instructions of each call
+  --points=FROM:TO   of a sweep: only these instructions of each call
   --list             print the scenarios, and what is skipped and why
   --help             print this
 
@@ -145,6 +165,8 @@ Examples:
       target, R"( -- --primitive=mmap_queue --fault=sigkill --scenario=3to3 --json=/tmp/stress.json
   ./bazelw run )",
       target, R"( -- --seed=7 --scenario='^sysv_shm/1to1/block/depth:4/bytes:64/none$' --trials=1
+  ./bazelw run )",
+      target, R"( -- --sweep --primitive=sysv_shm
 
 A broken scenario prints the command that replays its trial, and is not run again. Ctrl-C ends the run with the summary
 so far.

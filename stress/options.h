@@ -44,6 +44,9 @@ struct Options {
   std::string fault;      // "" : all
   std::string invariant;  // "" : all
   std::string json;       // a file for the results, "" : none
+  bool sweep = false;
+  uint64_t first_point = 0;        // of a sweep
+  uint64_t last_point = kNoLimit;  // not included
   bool list = false;
   bool help = false;
 };

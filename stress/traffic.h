@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "absl/status/statusor.h"
 #include "ipc/channel.h"
@@ -15,6 +16,7 @@
 #include "stress/census.h"
 #include "stress/driver.h"
 #include "stress/scripts.h"
+#include "stress/subject.h"
 
 namespace ipcmark::stress {
 
@@ -156,11 +158,12 @@ struct PrimitiveEntry {
   Capabilities capabilities;
   absl::Status (*probe)(const Geometry& geometry);
   absl::StatusOr<Record> (*run)(const TrialRequest& request);
+  std::unique_ptr<Subject> (*make_subject)();
 };
 
 template <Primitive P>
 PrimitiveEntry MakeEntry(const char* name) {
-  return {name, P::kCapabilities, &Probe<P>, &RunTrial<P>};
+  return {name, P::kCapabilities, &Probe<P>, &RunTrial<P>, &MakeSubject<P>};
 }
 
 }  // namespace ipcmark::stress
