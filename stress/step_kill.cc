@@ -33,7 +33,7 @@ constexpr uint32_t kPrepared = 0;
 constexpr uint32_t kVictim = 1;
 constexpr uint32_t kSurvivor = 2;
 // A recorded call crawls: it must get to sleep before its deadline. The others are over in microseconds.
-constexpr int64_t kRecordedTimeoutNanos = 400'000'000;
+constexpr int64_t kRecordedTimeoutNanos = 45'000'000;
 constexpr int64_t kTimeoutNanos = 2'000'000;
 // Who has not done a call that need not wait after so long never will.
 constexpr int64_t kHangNanos = 3'000'000'000;
