@@ -266,7 +266,7 @@ class Sweeper {
            (request_.cancel != nullptr && request_.cancel->load(std::memory_order_relaxed));
   }
 
-  // How many messages an object takes, asked in a process of its own.
+  // How many messages an object takes.
   absl::Status FindRoom() {
     static constexpr SweptCall kFill = {"fill", Side::kSender, Action::kTransfer, Content::kFull};
     const SweepRequest fill = {.make_subject = request_.make_subject, .call = &kFill, .seed = request_.seed};

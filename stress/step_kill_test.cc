@@ -66,7 +66,7 @@ TEST(StepKill, CatchesALockThatDiesWithItsOwner) {
 
 TEST(StepKill, CatchesAMessageThatDiesWithItsSender) {
   SKIP_UNLESS_TRACEABLE();
-  using Mutant = Broken<sysv_shm::Channel, Defect::kBuffersAccepted>;
+  using Mutant = Broken<sysv_shm::Channel, Defect::kLosesOnClose>;
   const absl::StatusOr<Sweep> sweep = SweepOf<Mutant>("send", 200);
   ASSERT_TRUE(sweep.ok()) << sweep.status();
   EXPECT_NE(sweep->broken, "");
