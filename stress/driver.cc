@@ -14,92 +14,19 @@
 #include "ipc/os/cpu.h"
 #include "ipc/os/futex.h"
 #include "stress/census.h"
+#include "stress/driver_class.h"
 #include "stress/history.h"
 #include "stress/message.h"
 
 namespace ipcmark::stress {
 namespace {
 
-// Between two looks at what gives no event: dead children, standstill, the end of the traffic time.
-constexpr int64_t kLookNanos = 2'000'000;
-// What a replacement sends at least; Board::Create leaves room for it.
-constexpr uint64_t kLeastQuota = 16;
 // Parts of a trial's seed (SubSeed) that do not collide with the scripts', which count from 0.
 constexpr uint64_t kFillPart = uint64_t{1} << 32;
 constexpr uint64_t kFaultPart = kFillPart + 1;
+constexpr uint64_t kAuditPart = kFillPart + 2;
 
-class Driver {
- public:
-  Driver(const TrialPlan& plan, const Ends& ends, Board board, os::ProcessGroup group, const std::atomic<bool>* cancel)
-      : plan_(plan), ends_(ends), board_(std::move(board)), group_(std::move(group)), cancel_(cancel) {}
-
-  absl::StatusOr<Record> Run();
-
- private:
-  // Each stage: false when the trial is over before its time; why is in stuck_, unexpected_ or error_.
-  bool Begin();
-  bool Fill();
-  bool Traffic();
-  bool Close();
-  bool RunAudit();
-  // To be called when nobody opens or leaves.
-  void NoteAttachCounts();
-  bool Strike(const struct Strike& strike);
-  // The three ways to leave: two without a word, and one in order (`gone`: false when it had no occasion to).
-  bool Kill(Position victim, const struct Strike& strike);
-  bool SendAway(Position victim, bool* gone);
-  void Expect(Position departure);
-  bool Replace(Position victim);
-  bool AwaitMoment(const struct Strike& strike, bool must_happen);
-
-  bool Spawn(Position position, uint32_t generation, uint64_t quota);
-  // Waits until `condition`, for as long as something happens.
-  template <typename Condition>
-  bool Await(const Condition& condition);
-  bool Healthy();
-  [[nodiscard]] uint64_t Progress() const;
-  [[nodiscard]] uint64_t Completed() const {
-    return board_.Completed(Side::kSender) + board_.Completed(Side::kReceiver);
-  }
-  [[nodiscard]] bool AllLeft() const;
-  [[nodiscard]] bool SendersDone() const;
-  [[nodiscard]] bool TrafficTimeIsOver() const { return os::MonotonicNanos() >= traffic_end_nanos_; }
-  [[nodiscard]] std::string WhoWaits() const;
-  void Release() {
-    if (!released_) ends_.release();
-    released_ = true;
-  }
-  std::vector<uint32_t>& current(Side side) { return current_[static_cast<int>(side)]; }
-  [[nodiscard]] const std::vector<int>& children(Side side) const { return children_[static_cast<int>(side)]; }
-
-  const TrialPlan& plan_;
-  const Ends& ends_;
-  Board board_;
-  os::ProcessGroup group_;
-  const std::atomic<bool>* cancel_;
-
-  std::vector<uint32_t> current_[2];  // by slot: the index of the end that lives there
-  std::vector<int> children_[2];      // by index: the child of group_
-  uint32_t alive_[2] = {0, 0};
-  uint64_t kills_[2] = {0, 0};
-  bool released_ = false;
-  bool side_extinct_ = false;
-  bool complete_ = false;
-  int64_t traffic_end_nanos_ = 0;
-  uint64_t last_progress_ = 0;
-  int64_t last_progress_nanos_ = 0;
-  bool ending_ = false;
-  int64_t worst_wait_nanos_ = 0;
-  int64_t worst_end_wait_nanos_ = 0;
-  uint64_t strikes_ = 0;
-  int64_t strike_nanos_ = 0;  // when the last strike was over, while nothing has completed since; else 0
-  uint64_t completed_at_strike_ = 0;
-  int64_t worst_recovery_nanos_ = 0;
-  std::string attach_miscount_;
-  std::string stuck_;
-  std::string unexpected_;
-  absl::Status error_;
-};
+}  // namespace
 
 bool Driver::Spawn(Position position, uint32_t generation, uint64_t quota) {
   const uint32_t index = board_.NewLog(position, generation, quota);
@@ -189,18 +116,6 @@ bool Driver::Healthy() {
   return true;
 }
 
-template <typename Condition>
-bool Driver::Await(const Condition& condition) {
-  std::atomic<uint32_t>& event = board_.shared().event;
-  for (;;) {
-    // Before the look, so that what happens after it changes the word that we sleep on.
-    const uint32_t seen = event.load(std::memory_order_acquire);
-    if (!Healthy()) return false;
-    if (condition()) return true;
-    os::WaitOnFutex(event, seen, os::After(kLookNanos));
-  }
-}
-
 bool Driver::AllLeft() const {
   for (const Side side : {Side::kSender, Side::kReceiver}) {
     for (uint32_t i = 0; i < board_.used(side); ++i) {
@@ -244,112 +159,6 @@ bool Driver::Fill() {
   return Await([&] { return board_.shared().fill_complete.load(std::memory_order_acquire) != 0; });
 }
 
-bool Driver::AwaitMoment(const struct Strike& strike, bool must_happen) {
-  EndLog& log = board_.log(strike.watched.side, current(strike.watched.side)[strike.watched.slot]);
-  const uint64_t moment = log.completed.load(std::memory_order_relaxed) + strike.operations;
-  log.alarm_at.store(moment, std::memory_order_relaxed);
-  bool in_time = true;
-  const bool healthy = Await([&] {
-    if (log.completed.load(std::memory_order_relaxed) >= moment) return true;
-    in_time = !TrafficTimeIsOver() && !SendersDone();
-    return !in_time;
-  });
-  return healthy && (in_time || must_happen);
-}
-
-void Driver::Expect(Position departure) {
-  const int side = static_cast<int>(departure.side);
-  // Before it leaves: who sees its consequence sees that it was to be expected.
-  if (alive_[side] == 1) board_.shared().extinctions[side].fetch_add(1, std::memory_order_release);
-}
-
-bool Driver::Kill(Position victim, const struct Strike& strike) {
-  const int side = static_cast<int>(victim.side);
-  const uint32_t index = current(victim.side)[victim.slot];
-  const int child = children(victim.side)[index];
-  for (uint32_t i = 0; i < strike.pauses; ++i) os::SpinHint();
-  const bool last = alive_[side] == 1;
-  Expect(victim);
-  if (strike.departure == Departure::kExits) {
-    group_.Signal(child, SIGUSR2);
-  } else {
-    group_.KillAndReap(child);
-  }
-  const absl::Status outcome = group_.JoinOne(child, os::After(plan_.liveness_nanos));
-  if (!outcome.ok()) {
-    // It had died already, of something else.
-    unexpected_ = std::string(outcome.message());
-    return false;
-  }
-  board_.log(victim.side, index).state.store(EndState::kKilled, std::memory_order_relaxed);
-  --alive_[side];
-  ++kills_[side];
-  // Where nothing is promised about the others (a lock may have died with the victim), it is the end for all of them.
-  const bool others_go_on = plan_.capabilities.survives_sigkill || (!last && plan_.capabilities.reports_peer_death);
-  side_extinct_ = !others_go_on;
-  return true;
-}
-
-bool Driver::SendAway(Position victim, bool* gone) {
-  const uint32_t index = current(victim.side)[victim.slot];
-  const int child = children(victim.side)[index];
-  EndLog& log = board_.log(victim.side, index);
-  Expect(victim);
-  log.order.store(Order::kLeave, std::memory_order_relaxed);
-  *gone = false;
-  const bool healthy = Await([&] {
-    const EndState state = log.state.load(std::memory_order_acquire);
-    *gone = state == EndState::kEnded;
-    if (*gone) return true;
-    // Who sleeps in a call looks up, as often as it takes. Who has nothing more to do waits for the others.
-    group_.Signal(child, SIGUSR1);
-    Order asked = Order::kLeave;
-    const bool too_late = state == EndState::kDone || TrafficTimeIsOver() || SendersDone();
-    return too_late && log.order.compare_exchange_strong(asked, Order::kNone, std::memory_order_relaxed);
-  });
-  if (!healthy || !*gone) return healthy;
-  const absl::Status outcome = group_.JoinOne(child, os::After(plan_.liveness_nanos));
-  if (absl::IsDeadlineExceeded(outcome)) stuck_ = absl::StrCat("while closing: ", outcome.message());
-  if (absl::IsAborted(outcome)) unexpected_ = std::string(outcome.message());
-  --alive_[static_cast<int>(victim.side)];
-  return outcome.ok();
-}
-
-bool Driver::Replace(Position victim) {
-  const EndLog& log = board_.log(victim.side, current(victim.side)[victim.slot]);
-  const uint64_t sent = log.completed.load(std::memory_order_relaxed);
-  const uint64_t quota = log.quota > sent + kLeastQuota ? log.quota - sent : kLeastQuota;
-  if (!Spawn(victim, log.generation + 1, quota)) return false;
-  const EndLog& replacement = board_.log(victim.side, current(victim.side)[victim.slot]);
-  return Await([&] { return replacement.state.load(std::memory_order_acquire) != EndState::kOpening; });
-}
-
-bool Driver::Strike(const struct Strike& strike) {
-  std::vector<Position> gone;
-  if (strike.departure == Departure::kNone) {
-    std::vector<pid_t> victims;
-    for (const Position& victim : strike.victims) {
-      const int child = children(victim.side)[current(victim.side)[victim.slot]];
-      if (group_.running(child)) victims.push_back(group_.pid(child));
-    }
-    strike.disturb(victims, strike.seed);
-  }
-  for (const Position& victim : strike.victims) {
-    bool left = strike.departure != Departure::kNone;
-    if (strike.departure == Departure::kCloses) {
-      if (!SendAway(victim, &left)) return false;
-    } else if (left && !Kill(victim, strike)) {
-      return false;
-    }
-    if (left) gone.push_back(victim);
-  }
-  ++strikes_;
-  strike_nanos_ = os::MonotonicNanos();
-  completed_at_strike_ = Completed();
-  if (!plan_.capabilities.survives_sigkill) return true;
-  return std::all_of(gone.rbegin(), gone.rend(), [&](Position victim) { return Replace(victim); });
-}
-
 bool Driver::Traffic() {
   traffic_end_nanos_ = os::MonotonicNanos() + plan_.traffic_nanos;
   board_.Enter(Phase::kTraffic);
@@ -369,8 +178,7 @@ bool Driver::Close() {
   if (!side_extinct_) {
     board_.Enter(Phase::kDrain);
     if (!Await([&] { return SendersDone(); })) return false;
-    // A promise to survive is one about processes, whatever the parent holds; and it has an audit to come.
-    if (!plan_.capabilities.survives_sigkill) Release();
+    if (!plan_.audited) Release();
     NoteAttachCounts();
     board_.shared().closer.store(current(Side::kSender)[0], std::memory_order_relaxed);
     for (const uint32_t index : current(Side::kSender)) {
@@ -393,7 +201,7 @@ bool Driver::Close() {
 }
 
 bool Driver::RunAudit() {
-  if (!plan_.capabilities.survives_sigkill) return true;
+  if (!plan_.audited) return true;
   const absl::StatusOr<int> child =
       group_.Spawn("auditor", os::kAnyCpu, [&](os::Gate&) { return ends_.audit(board_); });
   if (!child.ok()) {
@@ -435,8 +243,6 @@ absl::StatusOr<Record> Driver::Run() {
   return record;
 }
 
-}  // namespace
-
 uint32_t DrawFillBytes(const TrialRequest& request) {
   return Random(SubSeed(request.seed, kFillPart)).OneIn(3) ? kSmallestMessageBytes : request.geometry.max_message_bytes;
 }
@@ -451,6 +257,8 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
                     .fill_limit_messages = fill_limit_messages,
                     .depth_limit_messages = depth_limit_messages,
                     .strikes = {},
+                    .audited = capabilities.survives_sigkill &&
+                               (!capabilities.reports_peer_death || Random(SubSeed(request.seed, kAuditPart)).OneIn(2)),
                     .target_messages = uint64_t{large ? 600U : 3'000U},
                     .max_messages = uint64_t{large ? 6'000U : 40'000U},
                     .traffic_nanos = request.traffic_nanos,

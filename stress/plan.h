@@ -65,6 +65,10 @@ struct TrialPlan {
   uint64_t fill_limit_messages;   // the object's DepthLimit(fill_bytes)
   uint64_t depth_limit_messages;  // its DepthLimit for the smallest message: no mix of sizes fits more
   std::vector<Strike> strikes;
+  // Whether an auditor has the object for itself at the end (record.h: Audit). Its promise that new ends may come is
+  // then used once more; receivers leave on a stop message, since the object stays open for them to come. Where a
+  // primitive reports the end of all senders, half of the trials have that instead.
+  bool audited = false;
   // Traffic ends once all strikes are done and this many messages have been delivered, or after traffic_nanos, or when
   // every sender has sent its part of max_messages.
   uint64_t target_messages;

@@ -156,7 +156,8 @@ void SenderScript::AwaitClosing() {
   board_.AwaitPhase(Phase::kClosing);
   // Receivers that notice the end of all senders need no word of farewell.
   const bool closer = board_.shared().closer.load(std::memory_order_relaxed) == index_;
-  stops_left_ = closer && !board_.plan().capabilities.reports_peer_death ? board_.plan().geometry.receivers : 0;
+  const bool stops = board_.plan().audited || !board_.plan().capabilities.reports_peer_death;
+  stops_left_ = closer && stops ? board_.plan().geometry.receivers : 0;
   stage_ = Stage::kStops;
 }
 
