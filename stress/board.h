@@ -36,6 +36,9 @@ enum class EndState : uint32_t {
   kKilled,
 };
 
+// To close in order before the next operation.
+enum class Order : uint32_t { kNone, kLeave, kAccepted };
+
 // What one process at one end has done. Written by that process, except `slot`, `alarm_at` and what the parent writes
 // once it has killed it.
 struct alignas(os::kCacheLineBytes) EndLog {
@@ -47,7 +50,11 @@ struct alignas(os::kCacheLineBytes) EndLog {
   std::atomic<uint64_t> alarm_at;
   std::atomic<EndState> state;
   std::atomic<uint32_t> calling;  // 1 inside an operation of the primitive
+  std::atomic<Order> order;       // the parent asks, the end accepts, the parent may withdraw what is not accepted
   uint64_t quota;                 // how many messages a sender has to send
+  uint64_t filled;                // what a sender had accepted when the fill was over
+  int64_t most_early_nanos;       // see invariants/deadlines.cc
+  int64_t worst_lateness_nanos;   // likewise
   uint64_t most_in_flight;        // see invariants/depth.cc
   uint32_t slot;
   uint32_t generation;  // 0: opened before the trial began
@@ -69,6 +76,7 @@ class Board {
     std::atomic<uint32_t> refused;    // 1: an end could not be opened
     std::atomic<uint32_t> surprised;  // 0; 1: somebody is writing `surprise`; 2: it is there
     char surprise[200];
+    Audit audit;  // written by its process; read once that has ended
   };
 
   static absl::StatusOr<Board> Create(const TrialPlan& plan);

@@ -68,6 +68,11 @@ constexpr BadUsage kBadUsages[] = {
     {"--seed=18446744073709551616", "--seed=18446744073709551616"},
     {"--trials=0", "--trials=0"},
     {"--scenario='('", "--scenario=("},
+    {"--primitive=no_such_thing", "kernel_mq"},
+    {"--fault=no_such_thing", "sigkill"},
+    {"--invariant=no_such_thing", "no_loss"},
+    {"--fault=", "--fault=VALUE"},
+    {"--points=7", "FROM:TO"},
     {"--scenario=no_such_thing", "--list"},
     {"--scenario=sysv_shm/3to3", "at most 1 sender"},
 };
@@ -104,9 +109,39 @@ TEST(StressProgram, ListsScenariosOfEveryPrimitiveAndWhatIsSkipped) {
 TEST(StressProgram, ListShowsWhatTheExpressionChooses) {
   const Outcome outcome = RunProgram(kStress, "--list --scenario='^pipe/1to1/.*/bytes:64/none$'");
   EXPECT_EQ(outcome.status, 0);
-  EXPECT_EQ(outcome.out,
-            "pipe/1to1/block/depth:1/bytes:64/none\npipe/1to1/block/depth:4/bytes:64/none\n"
-            "pipe/1to1/block/depth:64/bytes:64/none\n");
+  EXPECT_THAT(outcome.out, StartsWith("pipe/1to1/block/depth:1/bytes:64/none\npipe/1to1/block/depth:4/bytes:64/none\n"
+                                      "pipe/1to1/block/depth:64/bytes:64/none\n# faults: "));
+  EXPECT_EQ(Lines(outcome.out), 5);
+}
+
+TEST(StressProgram, FlagsChooseOnePrimitiveAndOneFault) {
+  const Outcome outcome = RunProgram(kStress, "--list --primitive=kernel_mq --fault=sigstop --scenario=1to1/");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_THAT(outcome.out, HasSubstr("kernel_mq/1to1/block/depth:4/bytes:64/sigstop\n"));
+  EXPECT_EQ(outcome.out.find("sigkill\n"), std::string::npos);
+  EXPECT_EQ(outcome.out.find("pipe/"), std::string::npos);
+}
+
+TEST(StressProgram, InvariantThatIsNotChosenIsNotChecked) {
+  const std::string trial = "--trials=1 --seed=11 --scenario=forgetful/1to1/block/depth:4/bytes:64/none";
+  EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=no_loss").status, 1);
+  EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=order").status, 0);
+}
+
+TEST(StressProgram, WritesItsResultsAsJson) {
+  const std::string path = testing::TempDir() + "/results.json";
+  const Outcome outcome = RunProgram(
+      kForgetful, "--trials=1 --seed=11 --scenario=forgetful/1to1/block/depth:4/bytes:64/none --json=" + path);
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(ReadFile(path), AllOf(HasSubstr("\"seed\": 11"), HasSubstr("{\"invariant\": \"no_loss\""),
+                                    HasSubstr("{\"name\": \"none\", \"trials\": 1")));
+}
+
+TEST(StressProgram, SweepsTheInstructionsThatItIsTold) {
+  const Outcome outcome = RunProgram(kStress, "--sweep --seed=1 --scenario='^kernel_mq/receive$' --points=5:9");
+  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
+  EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("\n4 kills, "));
 }
 
 TEST(StressProgram, PrintsTheSeedThatItDrewFirst) {

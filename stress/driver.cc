@@ -1,6 +1,7 @@
 #include "stress/driver.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <string>
@@ -12,78 +13,20 @@
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
 #include "ipc/os/futex.h"
+#include "stress/census.h"
+#include "stress/driver_class.h"
 #include "stress/history.h"
 #include "stress/message.h"
 
 namespace ipcmark::stress {
 namespace {
 
-// Between two looks at what gives no event: dead children, standstill, the end of the traffic time.
-constexpr int64_t kLookNanos = 2'000'000;
-// What a replacement sends at least; Board::Create leaves room for it.
-constexpr uint64_t kLeastQuota = 16;
 // Parts of a trial's seed (SubSeed) that do not collide with the scripts', which count from 0.
 constexpr uint64_t kFillPart = uint64_t{1} << 32;
 constexpr uint64_t kFaultPart = kFillPart + 1;
+constexpr uint64_t kAuditPart = kFillPart + 2;
 
-class Driver {
- public:
-  Driver(const TrialPlan& plan, const Ends& ends, Board board, os::ProcessGroup group, const std::atomic<bool>* cancel)
-      : plan_(plan), ends_(ends), board_(std::move(board)), group_(std::move(group)), cancel_(cancel) {}
-
-  absl::StatusOr<Record> Run();
-
- private:
-  // Each stage: false when the trial is over before its time; why is in stuck_, unexpected_ or error_.
-  bool Begin();
-  bool Fill();
-  bool Traffic();
-  bool Close();
-  bool Strike(const struct Strike& strike);
-  bool Kill(Position victim, uint32_t pauses);
-  bool Replace(Position victim);
-  bool AwaitMoment(const struct Strike& strike, bool must_happen);
-
-  bool Spawn(Position position, uint32_t generation, uint64_t quota);
-  // Waits until `condition`, for as long as something happens.
-  template <typename Condition>
-  bool Await(const Condition& condition);
-  bool Healthy();
-  [[nodiscard]] uint64_t Progress() const;
-  [[nodiscard]] bool AllLeft() const;
-  [[nodiscard]] bool SendersDone() const;
-  [[nodiscard]] bool TrafficTimeIsOver() const { return os::MonotonicNanos() >= traffic_end_nanos_; }
-  [[nodiscard]] std::string WhoWaits() const;
-  void Release() {
-    if (!released_) ends_.release();
-    released_ = true;
-  }
-  std::vector<uint32_t>& current(Side side) { return current_[static_cast<int>(side)]; }
-  [[nodiscard]] const std::vector<int>& children(Side side) const { return children_[static_cast<int>(side)]; }
-
-  const TrialPlan& plan_;
-  const Ends& ends_;
-  Board board_;
-  os::ProcessGroup group_;
-  const std::atomic<bool>* cancel_;
-
-  std::vector<uint32_t> current_[2];  // by slot: the index of the end that lives there
-  std::vector<int> children_[2];      // by index: the child of group_
-  uint32_t alive_[2] = {0, 0};
-  uint64_t kills_[2] = {0, 0};
-  bool released_ = false;
-  bool side_extinct_ = false;
-  bool complete_ = false;
-  int64_t traffic_end_nanos_ = 0;
-  uint64_t last_progress_ = 0;
-  int64_t last_progress_nanos_ = 0;
-  bool ending_ = false;
-  int64_t worst_wait_nanos_ = 0;
-  int64_t worst_end_wait_nanos_ = 0;
-  std::string stuck_;
-  std::string unexpected_;
-  absl::Status error_;
-};
+}  // namespace
 
 bool Driver::Spawn(Position position, uint32_t generation, uint64_t quota) {
   const uint32_t index = board_.NewLog(position, generation, quota);
@@ -159,6 +102,10 @@ bool Driver::Healthy() {
   const int64_t waited_nanos = now - last_progress_nanos_;
   int64_t& worst_nanos = ending_ ? worst_end_wait_nanos_ : worst_wait_nanos_;
   worst_nanos = std::max(worst_nanos, waited_nanos);
+  if (strike_nanos_ != 0 && Completed() != completed_at_strike_) {
+    worst_recovery_nanos_ = std::max(worst_recovery_nanos_, now - strike_nanos_);
+    strike_nanos_ = 0;
+  }
   if (progress != last_progress_) {
     last_progress_ = progress;
     last_progress_nanos_ = now;
@@ -167,18 +114,6 @@ bool Driver::Healthy() {
     return false;
   }
   return true;
-}
-
-template <typename Condition>
-bool Driver::Await(const Condition& condition) {
-  std::atomic<uint32_t>& event = board_.shared().event;
-  for (;;) {
-    // Before the look, so that what happens after it changes the word that we sleep on.
-    const uint32_t seen = event.load(std::memory_order_acquire);
-    if (!Healthy()) return false;
-    if (condition()) return true;
-    os::WaitOnFutex(event, seen, os::After(kLookNanos));
-  }
 }
 
 bool Driver::AllLeft() const {
@@ -218,61 +153,10 @@ bool Driver::Begin() {
 }
 
 bool Driver::Fill() {
+  NoteAttachCounts();
   last_progress_nanos_ = os::MonotonicNanos();
   board_.Enter(Phase::kFill);
   return Await([&] { return board_.shared().fill_complete.load(std::memory_order_acquire) != 0; });
-}
-
-bool Driver::AwaitMoment(const struct Strike& strike, bool must_happen) {
-  EndLog& log = board_.log(strike.watched.side, current(strike.watched.side)[strike.watched.slot]);
-  const uint64_t moment = log.completed.load(std::memory_order_relaxed) + strike.operations;
-  log.alarm_at.store(moment, std::memory_order_relaxed);
-  bool in_time = true;
-  const bool healthy = Await([&] {
-    if (log.completed.load(std::memory_order_relaxed) >= moment) return true;
-    in_time = !TrafficTimeIsOver() && !SendersDone();
-    return !in_time;
-  });
-  return healthy && (in_time || must_happen);
-}
-
-bool Driver::Kill(Position victim, uint32_t pauses) {
-  const int side = static_cast<int>(victim.side);
-  const uint32_t index = current(victim.side)[victim.slot];
-  for (uint32_t i = 0; i < pauses; ++i) os::SpinHint();
-  const bool last = alive_[side] == 1;
-  // Before the kill: who sees its consequence sees that it was to be expected.
-  if (last) board_.shared().extinctions[side].fetch_add(1, std::memory_order_release);
-  group_.KillAndReap(children(victim.side)[index]);
-  const absl::Status outcome = group_.JoinOne(children(victim.side)[index], Deadline::Immediate());
-  if (!outcome.ok()) {
-    // It had died already, of something else.
-    unexpected_ = std::string(outcome.message());
-    return false;
-  }
-  board_.log(victim.side, index).state.store(EndState::kKilled, std::memory_order_relaxed);
-  --alive_[side];
-  ++kills_[side];
-  // Where nothing is promised about the others (a lock may have died with the victim), it is the end for all of them.
-  const bool others_go_on = plan_.capabilities.survives_sigkill || (!last && plan_.capabilities.reports_peer_death);
-  side_extinct_ = !others_go_on;
-  return true;
-}
-
-bool Driver::Replace(Position victim) {
-  const EndLog& log = board_.log(victim.side, current(victim.side)[victim.slot]);
-  const uint64_t sent = log.completed.load(std::memory_order_relaxed);
-  const uint64_t quota = log.quota > sent + kLeastQuota ? log.quota - sent : kLeastQuota;
-  if (!Spawn(victim, log.generation + 1, quota)) return false;
-  const EndLog& replacement = board_.log(victim.side, current(victim.side)[victim.slot]);
-  return Await([&] { return replacement.state.load(std::memory_order_acquire) != EndState::kOpening; });
-}
-
-bool Driver::Strike(const struct Strike& strike) {
-  const auto kill = [&](Position victim) { return Kill(victim, strike.pauses); };
-  if (!std::ranges::all_of(strike.victims, kill)) return false;
-  if (!plan_.capabilities.survives_sigkill) return true;
-  return std::all_of(strike.victims.rbegin(), strike.victims.rend(), [&](Position victim) { return Replace(victim); });
 }
 
 bool Driver::Traffic() {
@@ -294,7 +178,8 @@ bool Driver::Close() {
   if (!side_extinct_) {
     board_.Enter(Phase::kDrain);
     if (!Await([&] { return SendersDone(); })) return false;
-    Release();
+    if (!plan_.audited) Release();
+    NoteAttachCounts();
     board_.shared().closer.store(current(Side::kSender)[0], std::memory_order_relaxed);
     for (const uint32_t index : current(Side::kSender)) {
       const EndState state = board_.log(Side::kSender, index).state.load(std::memory_order_relaxed);
@@ -312,26 +197,51 @@ bool Driver::Close() {
   if (absl::IsAborted(joined)) unexpected_ = std::string(joined.message());
   if (absl::IsCancelled(joined)) error_ = joined;
   complete_ = joined.ok();
-  return joined.ok();
+  return joined.ok() && RunAudit();
+}
+
+bool Driver::RunAudit() {
+  if (!plan_.audited) return true;
+  const absl::StatusOr<int> child =
+      group_.Spawn("auditor", os::kAnyCpu, [&](os::Gate&) { return ends_.audit(board_); });
+  if (!child.ok()) {
+    error_ = child.status();
+    return false;
+  }
+  const absl::Status audited = group_.JoinOne(*child, os::After(plan_.liveness_nanos));
+  if (absl::IsDeadlineExceeded(audited)) stuck_ = "the auditor, alone with the object after traffic";
+  if (absl::IsAborted(audited)) unexpected_ = std::string(audited.message());
+  if (absl::IsCancelled(audited)) error_ = audited;
+  return audited.ok();
+}
+
+void Driver::NoteAttachCounts() {
+  std::vector<pid_t> processes = {getpid()};
+  for (int child = 0; child < group_.size(); ++child) {
+    if (group_.running(child)) processes.push_back(group_.pid(child));
+  }
+  if (attach_miscount_.empty()) attach_miscount_ = FindAttachMiscount(processes);
 }
 
 absl::StatusOr<Record> Driver::Run() {
   if (Begin() && Fill() && Traffic() && Close()) Healthy();
   group_.KillAndReapAll();
   if (!error_.ok()) return error_;
+  NoteAttachCounts();
   Record record = ReadHistory(board_);
   record.complete = complete_ && unexpected_.empty();
   record.side_extinct = side_extinct_;
   record.stuck = stuck_;
   record.unexpected = unexpected_;
+  record.attach_miscount = attach_miscount_;
+  record.strikes = strikes_;
+  record.worst_recovery_nanos = worst_recovery_nanos_;
   record.sender_kills = kills_[static_cast<int>(Side::kSender)];
   record.receiver_kills = kills_[static_cast<int>(Side::kReceiver)];
   record.worst_wait_nanos = worst_wait_nanos_;
   record.worst_end_wait_nanos = worst_end_wait_nanos_;
   return record;
 }
-
-}  // namespace
 
 uint32_t DrawFillBytes(const TrialRequest& request) {
   return Random(SubSeed(request.seed, kFillPart)).OneIn(3) ? kSmallestMessageBytes : request.geometry.max_message_bytes;
@@ -347,6 +257,8 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
                     .fill_limit_messages = fill_limit_messages,
                     .depth_limit_messages = depth_limit_messages,
                     .strikes = {},
+                    .audited = capabilities.survives_sigkill &&
+                               (!capabilities.reports_peer_death || Random(SubSeed(request.seed, kAuditPart)).OneIn(2)),
                     .target_messages = uint64_t{large ? 600U : 3'000U},
                     .max_messages = uint64_t{large ? 6'000U : 40'000U},
                     .traffic_nanos = request.traffic_nanos,
@@ -358,7 +270,8 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
 absl::StatusOr<Record> Drive(const TrialPlan& plan, const Ends& ends, const std::atomic<bool>* cancel) {
   absl::StatusOr<Board> board = Board::Create(plan);
   if (!board.ok()) return board.status();
-  const int children = static_cast<int>(plan.MaxIndices(Side::kSender) + plan.MaxIndices(Side::kReceiver));
+  const int children =
+      static_cast<int>(plan.MaxIndices(Side::kSender) + plan.MaxIndices(Side::kReceiver) + 1);  // 1: the auditor
   absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(children, cancel);
   if (!group.ok()) return group.status();
   return Driver(plan, ends, *std::move(board), *std::move(group), cancel).Run();

@@ -40,6 +40,8 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
 struct Ends {
   absl::FunctionRef<absl::Status(Board&, uint32_t index, os::Gate&)> sender;
   absl::FunctionRef<absl::Status(Board&, uint32_t index, os::Gate&)> receiver;
+  // What a last process runs, alone, when both sides have left (audit.h).
+  absl::FunctionRef<absl::Status(Board&)> audit;
   absl::FunctionRef<void()> release;
 };
 

@@ -8,6 +8,11 @@ namespace {
 
 bool WasKilled(const EndLog& log) { return log.state.load(std::memory_order_acquire) == EndState::kKilled; }
 
+void NoteTimes(const EndLog& log, Record* record) {
+  record->most_early_nanos = std::max(record->most_early_nanos, log.most_early_nanos);
+  record->worst_lateness_nanos = std::max(record->worst_lateness_nanos, log.worst_lateness_nanos);
+}
+
 // Intact deliveries first. A torn one then stands in for the message that it claims to be, if that is missing: it is
 // torn, which is one finding, and not lost as well. Returns how many torn ones stand in for none, because the tear went
 // through what they say of themselves.
@@ -34,7 +39,13 @@ uint64_t CountDeliveries(Record* record, bool intact) {
 }  // namespace
 
 Record ReadHistory(const Board& board) {
-  Record record = {.plan = board.plan(), .senders = {}, .receivers = {}, .stuck = {}, .unexpected = {}};
+  Record record = {.plan = board.plan(),
+                   .senders = {},
+                   .receivers = {},
+                   .stuck = {},
+                   .unexpected = {},
+                   .left_behind = {},
+                   .attach_miscount = {}};
   for (uint32_t i = 0; i < board.used(Side::kSender); ++i) {
     const EndLog& log = board.log(Side::kSender, i);
     const uint64_t attempted = log.begun.load(std::memory_order_acquire);
@@ -42,17 +53,21 @@ Record ReadHistory(const Board& board) {
                               .killed = WasKilled(log),
                               .attempted = attempted,
                               .accepted = log.completed.load(std::memory_order_acquire),
+                              .filled = log.filled,
                               .deliveries = std::vector<uint8_t>(attempted)});
+    NoteTimes(log, &record);
     record.most_in_flight_messages = std::max(record.most_in_flight_messages, log.most_in_flight);
   }
   for (uint32_t i = 0; i < board.used(Side::kReceiver); ++i) {
     const EndLog& log = board.log(Side::kReceiver, i);
     const Delivery* first = board.deliveries(i);
+    NoteTimes(log, &record);
     record.receivers.push_back({.slot = log.slot,
                                 .killed = WasKilled(log),
                                 .deliveries = {first, first + log.completed.load(std::memory_order_acquire)}});
   }
   record.fill_accepted_messages = board.shared().fill_accepted.load(std::memory_order_acquire);
+  record.audit = board.shared().audit;
   CountDeliveries(&record, /*intact=*/true);
   const uint64_t nameless = CountDeliveries(&record, /*intact=*/false);
   for (const SenderHistory& sender : record.senders) {

@@ -3,10 +3,19 @@
 #include <signal.h>
 
 #include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "stress/invariants/invariant.h"
 #include "stress/options.h"
+#include "stress/report.h"
 #include "stress/runner.h"
+#include "stress/sweep_command.h"
 #include "stress/table.h"
 
 namespace ipcmark::stress {
@@ -29,11 +38,21 @@ int Fail(absl::string_view sentence) {
   return kExitUsage;
 }
 
+template <typename Values>
+std::string Names(const Values& values) {
+  return absl::StrJoin(values, ", ", [](std::string* text, const auto* value) { text->append(value->name); });
+}
+
 int NothingChosen(const Options& options, const Catalogue& catalogue) {
-  std::string sentence =
-      absl::StrFormat("no scenario's name matches --scenario=%s; --list prints them", options.scenario_text);
+  std::string sentence = "no scenario fits";
+  for (const auto& [flag, value] :
+       {std::pair("--scenario", &options.scenario_text), std::pair("--primitive", &options.primitive),
+        std::pair("--fault", &options.fault)}) {
+    if (!value->empty()) absl::StrAppend(&sentence, " ", flag, "=", *value);
+  }
+  absl::StrAppend(&sentence, "; --list prints them");
   if (!catalogue.skipped.empty()) {
-    sentence += absl::StrFormat(" (%s is skipped: %s)", catalogue.skipped[0].name, catalogue.skipped[0].reason);
+    absl::StrAppendFormat(&sentence, " (%s is skipped: %s)", catalogue.skipped[0].name, catalogue.skipped[0].reason);
   }
   return Fail(sentence);
 }
@@ -41,6 +60,25 @@ int NothingChosen(const Options& options, const Catalogue& catalogue) {
 void PrintList(const Catalogue& catalogue) {
   for (const Scenario& scenario : catalogue.scenarios) absl::PrintF("%s\n", scenario.name);
   for (const Skipped& skipped : catalogue.skipped) absl::PrintF("# skipped %s: %s\n", skipped.name, skipped.reason);
+  absl::PrintF("# faults: %s\n", Names(AllFaults()));
+  absl::PrintF("# invariants: %s\n", Names(AllInvariants()));
+}
+
+template <typename Values>
+absl::Status CheckName(const char* flag, const std::string& name, const Values& values) {
+  if (name.empty() || absl::StrContains(absl::StrCat(", ", Names(values), ","), absl::StrCat(", ", name, ","))) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrFormat("%s=%s is none of %s; see --help", flag, name, Names(values)));
+}
+
+absl::Status CheckNames(const Options& options) {
+  std::vector<const PrimitiveEntry*> primitives;
+  for (const PrimitiveEntry& entry : PrimitiveTable()) primitives.push_back(&entry);
+  absl::Status status = CheckName("--primitive", options.primitive, primitives);
+  status.Update(CheckName("--fault", options.fault, AllFaults()));
+  status.Update(CheckName("--invariant", options.invariant, AllInvariants()));
+  return status;
 }
 
 int Main(std::span<const char* const> arguments) {
@@ -50,8 +88,18 @@ int Main(std::span<const char* const> arguments) {
     absl::PrintF("%s", HelpText(TargetLabel()));
     return kExitFine;
   }
+  const absl::Status known = CheckNames(*options);
+  if (!known.ok()) return Fail(known.message());
+  if (options->sweep) {
+    HandleSignals();
+    const absl::StatusOr<bool> broken = RunSweeps(*options, TargetLabel(), PrimitiveTable(), &g_cancel);
+    if (!broken.ok()) return Fail(broken.status().message());
+    return *broken ? kExitBroken : kExitFine;
+  }
   const Catalogue catalogue =
-      MakeCatalogue(PrimitiveTable(), [&](const std::string& name) { return options->scenario.Fits(name); });
+      MakeCatalogue(PrimitiveTable(), {.primitive = options->primitive,
+                                       .fault = options->fault,
+                                       .name = [&](const std::string& name) { return options->scenario.Fits(name); }});
   if (catalogue.scenarios.empty()) return NothingChosen(*options, catalogue);
   if (options->list) {
     PrintList(catalogue);
@@ -63,7 +111,11 @@ int Main(std::span<const char* const> arguments) {
   Runner runner(*options, TargetLabel(), catalogue, &g_cancel);
   const absl::Status status = runner.Run();
   if (!status.ok()) return Fail(status.message());
-  runner.PrintSummary();
+  PrintSummary(runner.results());
+  if (!options->json.empty()) {
+    const absl::Status written = WriteJson(runner.results(), options->json);
+    if (!written.ok()) return Fail(written.message());
+  }
   return runner.broken() ? kExitBroken : kExitFine;
 }
 

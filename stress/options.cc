@@ -2,11 +2,15 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "ipc/os/error.h"
@@ -36,6 +40,16 @@ absl::Status ParseScenario(absl::string_view text, Options* options) {
   return absl::OkStatus();
 }
 
+absl::Status ParsePoints(absl::string_view text, Options* options) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
+  if (parts.size() != 2) {
+    return absl::InvalidArgumentError(absl::StrCat("--points=", text, " is not FROM:TO", kSeeHelp));
+  }
+  absl::Status status = ParseNumber("--points", parts[0], 0, kNoLimit, &options->first_point);
+  status.Update(ParseNumber("--points", parts[1], options->first_point + 1, kNoLimit, &options->last_point));
+  return status;
+}
+
 }  // namespace
 
 absl::StatusOr<NamePattern> NamePattern::Compile(const std::string& text) {
@@ -56,6 +70,31 @@ bool NamePattern::Fits(const std::string& name) const {
   return compiled_ == nullptr || regexec(compiled_.get(), name.c_str(), 0, nullptr, 0) == 0;
 }
 
+namespace {
+
+// A flag whose value is a word.
+bool ParseWord(absl::string_view argument, Options* options) {
+  const std::pair<absl::string_view, std::string*> kWords[] = {{"--primitive=", &options->primitive},
+                                                               {"--fault=", &options->fault},
+                                                               {"--invariant=", &options->invariant},
+                                                               {"--json=", &options->json}};
+  for (const auto& [prefix, word] : kWords) {
+    absl::string_view value = argument;
+    if (!absl::ConsumePrefix(&value, prefix) || value.empty()) continue;
+    *word = std::string(value);
+    return true;
+  }
+  return false;
+}
+
+bool NeedsValue(absl::string_view argument) {
+  constexpr absl::string_view kFlags[] = {"--seconds", "--trials",    "--seed", "--scenario", "--primitive",
+                                          "--fault",   "--invariant", "--json", "--points"};
+  return std::ranges::find(kFlags, absl::StripSuffix(argument, "=")) != std::end(kFlags);
+}
+
+}  // namespace
+
 absl::StatusOr<Options> ParseOptions(std::span<const char* const> arguments) {
   Options options;
   bool has_seconds = false;
@@ -67,6 +106,10 @@ absl::StatusOr<Options> ParseOptions(std::span<const char* const> arguments) {
       options.help = true;
     } else if (argument == "--list") {
       options.list = true;
+    } else if (argument == "--sweep") {
+      options.sweep = true;
+    } else if (absl::ConsumePrefix(&value, "--points=")) {
+      status = ParsePoints(value, &options);
     } else if (absl::ConsumePrefix(&value, "--seconds=")) {
       has_seconds = true;
       status = ParseNumber("--seconds", value, 1, kMostSeconds, &options.seconds);
@@ -77,13 +120,17 @@ absl::StatusOr<Options> ParseOptions(std::span<const char* const> arguments) {
       status = ParseNumber("--seed", value, 0, kNoLimit, &options.seed);
     } else if (absl::ConsumePrefix(&value, "--scenario=")) {
       status = ParseScenario(value, &options);
-    } else if (argument == "--seconds" || argument == "--trials" || argument == "--seed" || argument == "--scenario") {
-      status = absl::InvalidArgumentError(absl::StrCat(argument, " needs a value: ", argument, "=VALUE", kSeeHelp));
+    } else if (ParseWord(argument, &options)) {
+      continue;
+    } else if (NeedsValue(argument)) {
+      status = absl::InvalidArgumentError(
+          absl::StrCat(argument, " needs a value: ", absl::StripSuffix(argument, "="), "=VALUE", kSeeHelp));
     } else {
       status = absl::InvalidArgumentError(absl::StrCat("unknown argument ", argument, kSeeHelp));
     }
     if (!status.ok()) return status;
   }
+  if (options.sweep && !has_seconds) options.seconds = kMostSeconds;
   // A replay runs its trials to the end.
   if (options.trials != kNoLimit && !has_seconds) options.seconds = kMostSeconds;
   if (!has_seed && getrandom(&options.seed, sizeof(options.seed), 0) != sizeof(options.seed)) {
@@ -94,13 +141,20 @@ absl::StatusOr<Options> ParseOptions(std::span<const char* const> arguments) {
 
 std::string HelpText(const std::string& target) {
   return absl::StrCat(
-      R"(Runs scenarios against every primitive. After each trial it checks that no message was lost, duplicated, torn
-or reordered, that no object held more than its depth, that nothing hung and that no operation failed without cause.
+      R"(Runs scenarios against every primitive: real processes send checksummed messages while a fault strikes, and after
+each trial every invariant is checked. --list ends with the faults and the invariants.
 
   --seconds=N        stop after about N seconds (default 10, with --trials: no limit)
   --trials=N         stop after N trials of each scenario (default: no limit)
   --seed=S           decide everything that is random by S (default: a new one, which is printed)
   --scenario=REGEX   run the scenarios in whose names REGEX (POSIX extended) is found (default: all)
+  --primitive=NAME   only this primitive
+  --fault=NAME       only this fault
+  --invariant=NAME   check only this invariant
+  --json=FILE        write the results to FILE as JSON, too
+  --sweep            instead: SIGKILL at every instruction of send, receive, open and close of what promises to survive
+                     it; --scenario chooses among names like pipe/send, --trials=N tries N instructions of each call
+  --points=FROM:TO   of a sweep: only these instructions of each call
   --list             print the scenarios, and what is skipped and why
   --help             print this
 
@@ -108,9 +162,11 @@ Examples:
   ./bazelw run )",
       target, R"( -- --seconds=60
   ./bazelw run )",
-      target, R"( -- --scenario='mmap_queue/3to3/.*/sigkill'
+      target, R"( -- --primitive=mmap_queue --fault=sigkill --scenario=3to3 --json=/tmp/stress.json
   ./bazelw run )",
       target, R"( -- --seed=7 --scenario='^sysv_shm/1to1/block/depth:4/bytes:64/none$' --trials=1
+  ./bazelw run )",
+      target, R"( -- --sweep --primitive=sysv_shm
 
 A broken scenario prints the command that replays its trial, and is not run again. Ctrl-C ends the run with the summary
 so far.

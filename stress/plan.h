@@ -4,12 +4,17 @@
 // What a trial will do, fixed before it begins and following from its seed. In this file:
 //
 //   Side         sender or receiver
+//   Departure    how the victims of a strike leave, if they do
+//   Disturbance  what is done to victims that stay
 //   Strike       one thing that a fault does
 //   TrialPlan    everything that the processes of one trial need to know
 //
 // The ends of one side live in slots 0, 1, ...: a replacement takes its predecessor's slot, under a new index.
 
+#include <sys/types.h>
+
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "ipc/channel.h"
@@ -25,15 +30,30 @@ struct Position {
   uint32_t slot;
 };
 
-// SIGKILL to some ends while traffic flows, one right after the other. Where the primitive survives it, replacements
-// follow once all victims are dead, the last victim's first: so a new sender meets what its predecessor left behind,
-// which receivers would have emptied long before it opens if they lived. The moment is counted in messages, because a
-// trial has no clock that two machines would share: when the end at `watched` has completed `operations` more of them.
+enum class Departure : uint8_t {
+  kNone,    // they stay, and are disturbed instead
+  kKilled,  // SIGKILL
+  kExits,   // _exit from a signal handler: at any instruction, nothing closed, nothing run
+  kCloses,  // between two operations, with the end closed in order
+};
+
+// Does something to running processes and undoes it before it returns. The victims may be anywhere, also blocked; some
+// may have ended.
+using Disturbance = void (*)(std::span<const pid_t> victims, uint64_t seed);
+
+// What happens to some ends while traffic flows, to one right after the other. Where they leave and the primitive
+// carries on without them, replacements follow once all victims are gone, the last victim's first: so a new sender
+// meets what its predecessor left behind, which receivers would have emptied long before it opens if they lived. The
+// moment is counted in messages, because a trial has no clock that two machines would share: when the end at `watched`
+// has completed `operations` more of them.
 struct Strike {
   Position watched;
   uint64_t operations;
   std::vector<Position> victims;  // no end twice
-  uint32_t pauses;                // PAUSE instructions before each signal, to reach other instructions of the victim
+  uint32_t pauses = 0;            // PAUSE instructions before each departure, to reach other instructions of the victim
+  Departure departure = Departure::kKilled;
+  Disturbance disturb = nullptr;  // for Departure::kNone
+  uint64_t seed = 0;              // of what the disturbance draws
 };
 
 struct TrialPlan {
@@ -45,6 +65,10 @@ struct TrialPlan {
   uint64_t fill_limit_messages;   // the object's DepthLimit(fill_bytes)
   uint64_t depth_limit_messages;  // its DepthLimit for the smallest message: no mix of sizes fits more
   std::vector<Strike> strikes;
+  // Whether an auditor has the object for itself at the end (record.h: Audit). Its promise that new ends may come is
+  // then used once more; receivers leave on a stop message, since the object stays open for them to come. Where a
+  // primitive reports the end of all senders, half of the trials have that instead.
+  bool audited = false;
   // Traffic ends once all strikes are done and this many messages have been delivered, or after traffic_nanos, or when
   // every sender has sent its part of max_messages.
   uint64_t target_messages;

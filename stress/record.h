@@ -27,8 +27,20 @@ struct SenderHistory {
   // died or the trial ended.
   uint64_t attempted;
   uint64_t accepted;
+  uint64_t filled = 0;  // how many of them before any receiver started
   // How often each attempted sequence number was delivered, over all receivers; stops counting at 255.
   std::vector<uint8_t> deliveries;
+};
+
+// What one process found that had the object for itself when everybody had left: it empties it, fills it and empties it
+// again. Only where the primitive promises that new ends may come.
+struct Audit {
+  bool done;
+  uint64_t found;     // messages that nobody should have left
+  uint64_t accepted;  // of fill_bytes each, until it was full
+  uint64_t returned;
+  uint64_t torn;        // of those returned
+  uint64_t misordered;  // came before one that should have come first
 };
 
 struct ReceiverHistory {
@@ -57,14 +69,23 @@ struct Record {
   // "" or the first outcome that its situation does not allow, or how a process died that nobody killed.
   std::string unexpected;
 
-  uint64_t sender_kills = 0;
+  uint64_t strikes = 0;  // how often the fault struck
+  Audit audit = {};
+  // "" or what was more than before once the object was destroyed, and where the kernel's attach count was wrong.
+  std::string left_behind;
+  std::string attach_miscount;
+  int64_t most_early_nanos = 0;  // kDeadline before the deadline, by so much
+  uint64_t sender_kills = 0;     // ends that left without closing
   uint64_t receiver_kills = 0;
   uint64_t delivered_messages = 0;  // intact ones, counted once each
   uint64_t missing_messages = 0;    // accepted, and delivered to nobody
   // The longest time in which nothing at all happened, as the parent saw it (it looks every 2 ms): until the end of
   // traffic, recoveries from kills included, and after it, when what is left to happen is that ends leave.
   int64_t worst_wait_nanos = 0;
+  int64_t worst_recovery_nanos = 0;  // from the end of a strike until the next operation completed
   int64_t worst_end_wait_nanos = 0;
+  // How long after its deadline an operation came back with kDeadline, at most.
+  int64_t worst_lateness_nanos = 0;
 };
 
 }  // namespace ipcmark::stress

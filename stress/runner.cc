@@ -18,15 +18,12 @@ namespace {
 // The shortest traffic that still lets a fault strike something.
 constexpr int64_t kLeastTrafficNanos = 5'000'000;
 
-double Millis(int64_t nanos) { return static_cast<double>(nanos) / 1e6; }
-
-void AppendName(std::string* text, const Breach& breach) { text->append(breach.invariant); }
-
 }  // namespace
 
-std::vector<Breach> FindBreaches(const Record& record) {
+std::vector<Breach> FindBreaches(const Record& record, const std::string& only) {
   std::vector<Breach> breaches;
   for (const Invariant* invariant : AllInvariants()) {
+    if (!only.empty() && only != invariant->name) continue;
     std::string text = invariant->find_breach(record);
     if (!text.empty()) breaches.push_back({invariant->name, std::move(text)});
   }
@@ -47,7 +44,7 @@ Runner::Runner(const Options& options, std::string target, Catalogue catalogue, 
       begin_nanos_(os::MonotonicNanos()),
       end_nanos_(begin_nanos_ + static_cast<int64_t>(options.seconds) * os::kNanosPerSecond),
       on_terminal_(isatty(STDERR_FILENO) == 1),
-      tallies_(catalogue_.scenarios.size()) {
+      results_(catalogue_.scenarios.size()) {
   // A small budget is shared out, so that as many scenarios as possible have their turn. Half of it is for forking.
   const auto scenarios = static_cast<int64_t>(std::max<size_t>(catalogue_.scenarios.size(), 1));
   traffic_nanos_ = std::clamp((end_nanos_ - begin_nanos_) / (2 * scenarios), kLeastTrafficNanos, kDefaultTrafficNanos);
@@ -69,8 +66,8 @@ void Runner::PrintBreaches(const Scenario& scenario, uint64_t trial_seed, const 
 
 absl::Status Runner::RunOne(size_t at) {
   const Scenario& scenario = catalogue_.scenarios[at];
-  Tally& tally = tallies_[at];
-  const uint64_t trial_seed = TrialSeed(options_.seed, tally.trials);
+  ScenarioResult& result = results_[at];
+  const uint64_t trial_seed = TrialSeed(options_.seed, result.tally.trials);
   const absl::StatusOr<Record> record = scenario.primitive->run({.geometry = scenario.geometry,
                                                                  .fault = scenario.fault,
                                                                  .seed = trial_seed,
@@ -81,15 +78,12 @@ absl::Status Runner::RunOne(size_t at) {
     return {record.status().code(), absl::StrFormat("%s: %s", scenario.name, record.status().message())};
   }
   ++trials_;
-  ++tally.trials;
-  tally.messages += record->delivered_messages;
-  tally.kills += record->sender_kills + record->receiver_kills;
-  tally.worst_wait_nanos = std::max(tally.worst_wait_nanos, record->worst_wait_nanos);
-  tally.worst_end_wait_nanos = std::max(tally.worst_end_wait_nanos, record->worst_end_wait_nanos);
-  tally.breaches = FindBreaches(*record);
-  if (!tally.breaches.empty()) {
+  result.tally.Add(*record);
+  result.breaches = FindBreaches(*record, options_.invariant);
+  if (!result.breaches.empty()) {
     ++broken_;
-    PrintBreaches(scenario, trial_seed, tally.breaches);
+    result.broken_seed = trial_seed;
+    PrintBreaches(scenario, trial_seed, result.breaches);
   }
   return absl::OkStatus();
 }
@@ -102,7 +96,7 @@ absl::Status Runner::Run() {
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
   for (uint64_t round = 0; round < options_.trials && broken_ < order.size(); ++round) {
     for (const size_t at : order) {
-      if (!tallies_[at].breaches.empty()) continue;
+      if (!results_[at].breaches.empty()) continue;
       if (ReasonToStop() != nullptr) {
         ClearProgress();
         return absl::OkStatus();
@@ -123,47 +117,15 @@ void Runner::ShowProgress() const {
   if (!on_terminal_) return;
   absl::FPrintF(stderr, "\r%.1f s: %d trials of %d scenarios, %d broken",
                 static_cast<double>(os::MonotonicNanos() - begin_nanos_) / os::kNanosPerSecond, trials_,
-                tallies_.size(), broken_);
+                results_.size(), broken_);
 }
 
 void Runner::ClearProgress() const {
   if (on_terminal_) absl::FPrintF(stderr, "\r\033[K");
 }
 
-void Runner::PrintSummary() const {
-  size_t width = 8;
-  for (const Scenario& scenario : catalogue_.scenarios) width = std::max(width, scenario.name.size());
-  absl::PrintF("%-*s %7s %10s %6s %8s %8s  %s\n", static_cast<int>(width), "scenario", "trials", "messages", "kills",
-               "wait/ms", "end/ms", "result");
-  Tally all;
-  size_t worst = 0;
-  uint64_t not_reached = 0;
-  for (size_t i = 0; i < tallies_.size(); ++i) {
-    const Tally& tally = tallies_[i];
-    std::string result = tally.trials == 0 ? "not reached" : "ok";
-    if (!tally.breaches.empty()) result = absl::StrCat("BROKEN: ", absl::StrJoin(tally.breaches, ", ", AppendName));
-    absl::PrintF("%-*s %7d %10d %6d %8.1f %8.1f  %s\n", static_cast<int>(width), catalogue_.scenarios[i].name,
-                 tally.trials, tally.messages, tally.kills, Millis(tally.worst_wait_nanos),
-                 Millis(tally.worst_end_wait_nanos), result);
-    not_reached += tally.trials == 0 ? 1 : 0;
-    all.messages += tally.messages;
-    all.kills += tally.kills;
-    if (tally.worst_wait_nanos > tallies_[worst].worst_wait_nanos) worst = i;
-  }
-  for (const Skipped& skipped : catalogue_.skipped) {
-    absl::PrintF("skipped %s: %s\n", skipped.name, skipped.reason);
-  }
-  absl::PrintF(
-      "%d scenarios, %d trials, %d messages, %d kills, %d broken, %d skipped; the longest wait before the end %.1f ms "
-      "in %s\n",
-      tallies_.size(), trials_, all.messages, all.kills, broken_, catalogue_.skipped.size(),
-      Millis(tallies_[worst].worst_wait_nanos), catalogue_.scenarios[worst].name);
-  if (not_reached > 0) {
-    const char* reason = ReasonToStop();
-    absl::PrintF("%d scenario(s) not reached: %s\n", not_reached, reason != nullptr ? reason : "?");
-  }
-  absl::PrintF("seed %d\n", options_.seed);
-  fflush(stdout);
+Results Runner::results() const {
+  return {.seed = options_.seed, .catalogue = catalogue_, .scenarios = results_, .reason_to_stop = ReasonToStop()};
 }
 
 }  // namespace ipcmark::stress

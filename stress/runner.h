@@ -11,17 +11,13 @@
 
 #include "absl/status/status.h"
 #include "stress/options.h"
+#include "stress/report.h"
 #include "stress/scenario.h"
 
 namespace ipcmark::stress {
 
-struct Breach {
-  const char* invariant;
-  std::string text;  // "expected ..., seen ..."
-};
-
-// Every invariant that `record` breaks, in the order of their names.
-std::vector<Breach> FindBreaches(const Record& record);
+// Every invariant that `record` breaks, in the order of their names; `only` restricts it to one.
+std::vector<Breach> FindBreaches(const Record& record, const std::string& only = "");
 
 // The seed of a scenario's nth trial in a run with `seed`. The first one's is the run's own, so that the seed of any
 // trial makes it the first one of a run.
@@ -37,20 +33,11 @@ class Runner {
 
   // Prints breaches as they are found. An error: what the system refused, one sentence.
   absl::Status Run();
-  // A table of all scenarios, the skipped ones, and one line about everything.
-  void PrintSummary() const;
+  // So far.
+  [[nodiscard]] Results results() const;
   [[nodiscard]] bool broken() const { return broken_ > 0; }
 
  private:
-  struct Tally {
-    uint64_t trials = 0;
-    uint64_t messages = 0;
-    uint64_t kills = 0;
-    int64_t worst_wait_nanos = 0;
-    int64_t worst_end_wait_nanos = 0;
-    std::vector<Breach> breaches;  // of the trial that broke it
-  };
-
   absl::Status RunOne(size_t at);
   void PrintBreaches(const Scenario& scenario, uint64_t trial_seed, const std::vector<Breach>& breaches) const;
   void ShowProgress() const;
@@ -66,7 +53,7 @@ class Runner {
   const int64_t end_nanos_;
   const bool on_terminal_;
   int64_t traffic_nanos_;
-  std::vector<Tally> tallies_;  // by scenario
+  std::vector<ScenarioResult> results_;  // by scenario
   uint64_t trials_ = 0;
   uint64_t broken_ = 0;
 };

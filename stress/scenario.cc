@@ -16,13 +16,16 @@ constexpr uint32_t kMessageBytes[] = {64, 4096, 65536};
 
 class Builder {
  public:
-  Builder(Catalogue* catalogue, const std::function<bool(const std::string&)>& chosen)
-      : catalogue_(*catalogue), chosen_(chosen) {}
+  Builder(Catalogue* catalogue, const Choice& choice) : catalogue_(*catalogue), choice_(choice) {}
 
   void AddPrimitive(const PrimitiveEntry& primitive) {
     if (primitive.capabilities.broadcasts) {
       Skip(primitive.name, "it broadcasts, and the invariants are about messages that one receiver gets");
       return;
+    }
+    for (const Fault* fault : AllFaults()) {
+      const char* why = fault->why_unfit == nullptr ? nullptr : fault->why_unfit(primitive.capabilities);
+      if (why != nullptr && ChoosesFault(*fault)) Skip(absl::StrCat(primitive.name, "/.../", fault->name), why);
     }
     for (const Shape& shape : kShapes) {
       const std::string name = absl::StrCat(primitive.name, "/", shape.senders, "to", shape.receivers);
@@ -54,8 +57,12 @@ class Builder {
             .receivers = shape.receivers};
   }
 
+  [[nodiscard]] bool ChoosesFault(const Fault& fault) const {
+    return choice_.fault.empty() || choice_.fault == fault.name;
+  }
+
   void Skip(const std::string& name, absl::string_view why) {
-    if (chosen_(name)) catalogue_.skipped.push_back({name, std::string(why)});
+    if (choice_.name(name)) catalogue_.skipped.push_back({name, std::string(why)});
   }
 
   void AddWait(const PrimitiveEntry& primitive, const std::string& name, const Shape& shape, Wait wait) {
@@ -77,8 +84,10 @@ class Builder {
   void AddGeometry(const PrimitiveEntry& primitive, const std::string& name, const Geometry& geometry) {
     std::vector<Scenario> scenarios;
     for (const Fault* fault : AllFaults()) {
+      if (!ChoosesFault(*fault)) continue;
+      if (fault->why_unfit != nullptr && fault->why_unfit(primitive.capabilities) != nullptr) continue;
       const std::string full_name = absl::StrCat(name, "/", fault->name);
-      if (chosen_(full_name)) scenarios.push_back({full_name, &primitive, geometry, fault});
+      if (choice_.name(full_name)) scenarios.push_back({full_name, &primitive, geometry, fault});
     }
     if (scenarios.empty()) return;
     const absl::Status fits = primitive.probe(geometry);
@@ -91,16 +100,17 @@ class Builder {
   }
 
   Catalogue& catalogue_;
-  const std::function<bool(const std::string&)>& chosen_;
+  const Choice& choice_;
 };
 
 }  // namespace
 
-Catalogue MakeCatalogue(std::span<const PrimitiveEntry> primitives,
-                        const std::function<bool(const std::string&)>& chosen) {
+Catalogue MakeCatalogue(std::span<const PrimitiveEntry> primitives, const Choice& choice) {
   Catalogue catalogue;
-  Builder builder(&catalogue, chosen);
-  for (const PrimitiveEntry& primitive : primitives) builder.AddPrimitive(primitive);
+  Builder builder(&catalogue, choice);
+  for (const PrimitiveEntry& primitive : primitives) {
+    if (choice.primitive.empty() || choice.primitive == primitive.name) builder.AddPrimitive(primitive);
+  }
   return catalogue;
 }
 

@@ -32,10 +32,16 @@ struct Catalogue {
   std::vector<Skipped> skipped;
 };
 
-// All scenarios of `primitives` (which must outlive the result) whose names `chosen` accepts. Creates an object of each
+// What to keep of the product; "" keeps everything.
+struct Choice {
+  std::string primitive;
+  std::string fault;
+  std::function<bool(const std::string&)> name = [](const std::string&) { return true; };
+};
+
+// All scenarios of `primitives` (which must outlive the result) that `choice` accepts. Creates an object of each
 // chosen geometry and removes it again, because only Create knows all that a primitive cannot carry.
-Catalogue MakeCatalogue(std::span<const PrimitiveEntry> primitives,
-                        const std::function<bool(const std::string&)>& chosen);
+Catalogue MakeCatalogue(std::span<const PrimitiveEntry> primitives, const Choice& choice);
 
 }  // namespace ipcmark::stress
 

@@ -1,5 +1,8 @@
 #include "stress/scripts.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -25,6 +28,12 @@ Script::Script(Board* board, Side side, uint32_t index)
       random_(SubSeed(board->plan().seed, 2 * uint64_t{index} + static_cast<uint64_t>(side))) {}
 
 void Script::Opened() {
+  // Before anybody may strike. Without SA_RESTART: what can be interrupted is.
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  sigaction(SIGUSR1, &action, nullptr);
+  action.sa_handler = [](int) { _exit(0); };
+  sigaction(SIGUSR2, &action, nullptr);
   log_.state.store(EndState::kOpen, std::memory_order_release);
   board_.Announce(board_.shared().epoch);
   board_.Report();
@@ -50,7 +59,12 @@ bool Script::MayGoOn(IoResult result) {
       if (asked.immediate()) return true;
       break;
     case Outcome::kDeadline:
-      if (!asked.immediate() && !asked.never()) return true;
+      if (!asked.immediate() && !asked.never()) {
+        const int64_t late_nanos = os::MonotonicNanos() - asked.monotonic_nanos;
+        log_.most_early_nanos = std::max(log_.most_early_nanos, -late_nanos);
+        log_.worst_lateness_nanos = std::max(log_.worst_lateness_nanos, late_nanos);
+        return true;
+      }
       break;
     case Outcome::kPeerDead:
     case Outcome::kClosed: {
@@ -72,6 +86,11 @@ bool Script::MayGoOn(IoResult result) {
   }
   board_.Surprise(side_, index_, result);
   return false;
+}
+
+bool Script::AcceptsOrder() {
+  Order asked = Order::kLeave;
+  return log_.order.compare_exchange_strong(asked, Order::kAccepted, std::memory_order_relaxed);
 }
 
 void Script::BeginCall() {
@@ -121,6 +140,7 @@ void SenderScript::EndFill() {
     return;
   }
   stage_ = Stage::kTraffic;
+  log_.filled = log_.completed.load(std::memory_order_relaxed);
   if (log_.slot == 0) {
     shared.fill_accepted.store(board_.Completed(Side::kSender), std::memory_order_relaxed);
     shared.fill_complete.store(1, std::memory_order_release);
@@ -136,12 +156,18 @@ void SenderScript::AwaitClosing() {
   board_.AwaitPhase(Phase::kClosing);
   // Receivers that notice the end of all senders need no word of farewell.
   const bool closer = board_.shared().closer.load(std::memory_order_relaxed) == index_;
-  stops_left_ = closer && !board_.plan().capabilities.reports_peer_death ? board_.plan().geometry.receivers : 0;
+  const bool stops = board_.plan().audited || !board_.plan().capabilities.reports_peer_death;
+  stops_left_ = closer && stops ? board_.plan().geometry.receivers : 0;
   stage_ = Stage::kStops;
 }
 
 bool SenderScript::Next() {
   const TrialPlan& plan = board_.plan();
+  if (stage_ == Stage::kTraffic && AcceptsOrder()) {
+    // What it has not got rid of was never accepted.
+    pending_ = false;
+    stage_ = Stage::kLeft;
+  }
   while (!pending_) {
     switch (stage_) {
       case Stage::kFill:
@@ -210,7 +236,7 @@ ReceiverScript::ReceiverScript(Board* board, uint32_t index)
     : Script(board, Side::kReceiver, index), buffer_(board->plan().geometry.max_message_bytes) {}
 
 bool ReceiverScript::Next() {
-  if (left_) {
+  if (left_ || AcceptsOrder()) {
     Leave();
     return false;
   }

@@ -35,6 +35,8 @@ class Script {
   void DrawManner();
   // What `result` (not ok) means. True: try again (after the replacement of a dead side has come). False: leave.
   bool MayGoOn(IoResult result);
+  // Whether the parent wants this end to close now.
+  bool AcceptsOrder();
   void BeginCall();
   void EndCall();
   void Leave();

@@ -7,12 +7,16 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "absl/status/statusor.h"
 #include "ipc/channel.h"
 #include "ipc/os/process_group.h"
+#include "stress/audit.h"
+#include "stress/census.h"
 #include "stress/driver.h"
 #include "stress/scripts.h"
+#include "stress/subject.h"
 
 namespace ipcmark::stress {
 
@@ -90,10 +94,33 @@ absl::Status RunReceiver(P& object, Board& board, uint32_t index, os::Gate& gate
   return absl::OkStatus();
 }
 
+template <Primitive P>
+absl::Status RunAuditor(P& object, Board& board) {
+  absl::StatusOr<SenderOf<P>> sender = object.OpenSender();
+  if (!sender.ok()) return sender.status();
+  absl::StatusOr<ReceiverOf<P>> receiver = object.OpenReceiver();
+  if (!receiver.ok()) return receiver.status();
+  const auto send = [&](std::span<const std::byte> message, uint32_t priority) {
+    if constexpr (PrioritySendEnd<SenderOf<P>>) {
+      return sender->Send(message, priority, Deadline::Immediate());
+    } else {
+      return sender->Send(message, Deadline::Immediate());
+    }
+  };
+  const auto receive = [&](std::span<std::byte> buffer, uint32_t* priority) {
+    if constexpr (PriorityReceiveEnd<ReceiverOf<P>>) {
+      return receiver->Receive(buffer, priority, Deadline::Immediate());
+    } else {
+      return receiver->Receive(buffer, Deadline::Immediate());
+    }
+  };
+  return RefillAndEmpty(board, send, receive);
+}
+
 // Runs one trial. Errors: what Create or the first opening of the ends says (kUnimplemented: the primitive cannot carry
 // this geometry), kCancelled. A broken primitive is not an error: it is in the record.
 template <Primitive P>
-absl::StatusOr<Record> RunTrial(const TrialRequest& request) {
+absl::StatusOr<Record> RunTrialWithin(const TrialRequest& request) {
   absl::StatusOr<P> object = P::Create(request.geometry);
   if (!object.ok()) return object.status();
   const uint32_t fill_bytes = DrawFillBytes(request);
@@ -105,8 +132,18 @@ absl::StatusOr<Record> RunTrial(const TrialRequest& request) {
   const auto receiver = [&](Board& board, uint32_t index, os::Gate& gate) {
     return RunReceiver(*object, board, index, gate);
   };
+  const auto audit = [&](Board& board) { return RunAuditor(*object, board); };
   const auto release = [&] { object->ReleaseEnds(); };
-  return Drive(plan, {.sender = sender, .receiver = receiver, .release = release}, request.cancel);
+  return Drive(plan, {.sender = sender, .receiver = receiver, .audit = audit, .release = release}, request.cancel);
+}
+
+// The same, with a look at what is left when the object is gone.
+template <Primitive P>
+absl::StatusOr<Record> RunTrial(const TrialRequest& request) {
+  const Traces before = TakeTraces();
+  absl::StatusOr<Record> record = RunTrialWithin<P>(request);
+  if (record.ok()) record->left_behind = FindLeftBehind(before, TakeTraces());
+  return record;
 }
 
 // Whether P can carry `geometry`: kUnimplemented says why not.
@@ -121,11 +158,12 @@ struct PrimitiveEntry {
   Capabilities capabilities;
   absl::Status (*probe)(const Geometry& geometry);
   absl::StatusOr<Record> (*run)(const TrialRequest& request);
+  std::unique_ptr<Subject> (*make_subject)();
 };
 
 template <Primitive P>
 PrimitiveEntry MakeEntry(const char* name) {
-  return {name, P::kCapabilities, &Probe<P>, &RunTrial<P>};
+  return {name, P::kCapabilities, &Probe<P>, &RunTrial<P>, &MakeSubject<P>};
 }
 
 }  // namespace ipcmark::stress

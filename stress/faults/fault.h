@@ -16,6 +16,8 @@ struct Fault {
   const char* name;
   // The strikes of one trial, in their order. `plan` has everything but the strikes.
   std::vector<Strike> (*strikes)(const TrialPlan& plan, Random random);
+  // Why it does not apply to a primitive, or null. Null itself: it applies to all.
+  const char* (*why_unfit)(const Capabilities& capabilities) = nullptr;
 };
 
 // Every fault in this folder, by file name.

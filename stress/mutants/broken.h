@@ -4,7 +4,12 @@
 // Primitives that are broken on purpose, in one way each: the proof that stress would notice. Broken<P, Defect> is a
 // Primitive around another one; with Defect::kNothing it must pass. Only for primitives of stress' tests.
 
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -12,6 +17,8 @@
 #include <vector>
 
 #include "ipc/channel.h"
+#include "ipc/os/clock.h"
+#include "ipc/os/fd.h"
 #include "ipc/os/futex.h"
 #include "ipc/os/mapping.h"
 
@@ -32,10 +39,25 @@ enum class Defect : uint8_t {
   kHidesDeath,        // promises to report a dead peer, and waits for it instead
   kCriesWolf,         // reports a dead peer where everybody lives
   kCrashes,           // ends its user's process
+  kLeaksSlot,         // after a while it holds one message less than in the beginning
+  kHurries,           // kDeadline at once, whatever the deadline
+  kLeaksDescriptor,   // its object takes a descriptor that it never gives back
+  kLosesOnSignal,     // a call that a signal interrupts has taken a message
+  kGivesUpOnStopped,  // takes a peer that is silent for a while for dead
+  kNeedsDescriptor,   // opens something for every message
+  kLosesOnClose,      // an accepted message goes with the end that is closed
 };
 
 // The message, counted per end from 0, at which a defect shows.
 inline constexpr uint64_t kDefectAt = 50;
+
+// After so much silence it takes its peer for dead.
+inline constexpr int64_t kSilenceNanos = 3'000'000;
+// How long the one waits that is to take something on the sly.
+inline constexpr int64_t kDefectNanos = 1'000'000;
+
+// The words that all processes share, by index.
+enum Word : int { kLock, kSleepers, kHeld, kSent, kDepth, kWords };
 
 // Where an end stays that is never to come back.
 [[noreturn]] inline void SleepForEver() noexcept {
@@ -70,20 +92,25 @@ class BrokenSender {
   BrokenSender& operator=(BrokenSender&&) = delete;
   // An orderly end sends what it still has; a killed one cannot.
   ~BrokenSender() {
-    if (!kept_.empty()) end_.Send(kept_, Deadline::Never());
+    if (kDefect != Defect::kLosesOnClose && !kept_.empty()) end_.Send(kept_, Deadline::Never());
   }
 
   IoResult Send(std::span<const std::byte> message, Deadline deadline) noexcept {
     if constexpr (kDefect == Defect::kDiesWithLock) {
       const MortalLock lock(*lock_);
       return end_.Send(message, deadline);
-    } else if constexpr (kDefect == Defect::kBuffersAccepted) {
+    } else if constexpr (kDefect == Defect::kBuffersAccepted || kDefect == Defect::kLosesOnClose) {
       if (!kept_.empty()) {
         const IoResult sent = end_.Send(kept_, deadline);
         if (!sent.ok()) return sent;
       }
       kept_.assign(message.begin(), message.end());
       return IoResult::Ok(message.size());
+    } else if constexpr (kDefect == Defect::kLeaksSlot) {
+      return SendIntoLess(message, deadline);
+    } else if constexpr (kDefect == Defect::kNeedsDescriptor) {
+      const os::Fd fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+      if (!fd.valid()) return IoResult::Of(Outcome::kError, errno);
     } else if constexpr (kDefect == Defect::kCriesWolf) {
       if (count_++ == kDefectAt) return IoResult::Of(Outcome::kPeerDead, 0);
     } else if constexpr (kDefect == Defect::kCrashes) {
@@ -93,8 +120,28 @@ class BrokenSender {
   }
 
  private:
+  // Counts what is in the object. One sender only.
+  IoResult SendIntoLess(std::span<const std::byte> message, Deadline deadline) noexcept {
+    std::atomic<uint32_t>& held = words_[kHeld];
+    std::atomic<uint32_t>& sent = words_[kSent];
+    while (sent.load() > kDefectAt && held.load() + 1 >= words_[kDepth].load()) {
+      if (deadline.immediate()) return IoResult::Of(Outcome::kWouldBlock);
+      if (os::HasPassed(deadline)) return IoResult::Of(Outcome::kDeadline);
+      sched_yield();
+    }
+    held.fetch_add(1);
+    const IoResult result = end_.Send(message, deadline);
+    if (result.ok()) {
+      sent.fetch_add(1);
+    } else {
+      held.fetch_sub(1);
+    }
+    return result;
+  }
+
   E end_;
   std::atomic<uint32_t>* lock_;
+  std::atomic<uint32_t>* words_ = lock_;
   uint64_t count_ = 0;
   std::vector<std::byte> kept_;
 };
@@ -121,7 +168,20 @@ class BrokenReceiver {
         }
       }
     }
+    if (kDefect == Defect::kHurries && !deadline.immediate() && !deadline.never() && count_ >= kDefectAt) {
+      result = end_.Receive(buffer, Deadline::Immediate());
+      if (result.outcome == Outcome::kWouldBlock) return IoResult::Of(Outcome::kDeadline);
+    }
+    if (kDefect == Defect::kGivesUpOnStopped && deadline.never()) {
+      result = end_.Receive(buffer, os::After(kSilenceNanos));
+      if (result.outcome == Outcome::kDeadline) return IoResult::Of(Outcome::kPeerDead);
+    }
     if (result.outcome == Outcome::kWouldBlock) result = end_.Receive(buffer, deadline);
+    if (kDefect == Defect::kLosesOnSignal && result.outcome == Outcome::kInterrupted) {
+      std::vector<std::byte> lost(buffer.size());
+      end_.Receive(lost, os::After(kDefectNanos));
+    }
+    if (kDefect == Defect::kLeaksSlot && result.ok()) (sleepers_ - kSleepers)[kHeld].fetch_sub(1);
     if (!result.ok()) {
       const bool dead = result.outcome == Outcome::kPeerDead || result.outcome == Outcome::kClosed;
       if (kDefect == Defect::kHidesDeath && dead) SleepForEver();
@@ -178,34 +238,37 @@ class Broken {
     if (kDefect == Defect::kTooDeep) ++deeper.depth_messages;
     absl::StatusOr<P> object = P::Create(deeper);
     if (!object.ok()) return object.status();
-    absl::StatusOr<os::Mapping> words = os::Mapping::SharedAnonymous(2 * sizeof(std::atomic<uint32_t>));
+    absl::StatusOr<os::Mapping> words = os::Mapping::SharedAnonymous(kWords * sizeof(std::atomic<uint32_t>));
     if (!words.ok()) return words.status();
+    static_cast<std::atomic<uint32_t>*>(words->address())[kDepth] = geometry.depth_messages;
+    if (kDefect == Defect::kLeaksDescriptor) (void)!dup(STDERR_FILENO);
     return Broken(geometry, *std::move(object), *std::move(words));
   }
 
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   [[nodiscard]] uint64_t DepthLimit(uint32_t message_bytes) const {
     // What a defect keeps in an end is no excess: each is to be caught by its own invariant.
-    const bool keeps = kDefect == Defect::kSwaps || kDefect == Defect::kBuffersAccepted;
-    const uint64_t limit = object_.DepthLimit(message_bytes) + (keeps ? 1 : 0);
+    const bool keeps =
+        kDefect == Defect::kSwaps || kDefect == Defect::kBuffersAccepted || kDefect == Defect::kLosesOnClose;
+    const uint64_t limit = object_.DepthLimit(message_bytes) + (keeps ? geometry_.senders : 0);
     return kDefect == Defect::kTooDeep ? limit - 1 : limit;
   }
   absl::StatusOr<Sender> OpenSender() {
     absl::StatusOr<SenderOf<P>> end = object_.OpenSender();
     if (!end.ok()) return end.status();
-    return Sender(*std::move(end), Word(0));
+    return Sender(*std::move(end), WordAt(kLock));
   }
   absl::StatusOr<Receiver> OpenReceiver() {
     absl::StatusOr<ReceiverOf<P>> end = object_.OpenReceiver();
     if (!end.ok()) return end.status();
-    return Receiver(*std::move(end), Word(1));
+    return Receiver(*std::move(end), WordAt(kSleepers));
   }
   void ReleaseEnds() noexcept { object_.ReleaseEnds(); }
 
  private:
   Broken(Geometry geometry, P object, os::Mapping words)
       : geometry_(geometry), object_(std::move(object)), words_(std::move(words)) {}
-  [[nodiscard]] std::atomic<uint32_t>* Word(int index) const {
+  [[nodiscard]] std::atomic<uint32_t>* WordAt(int index) const {
     return static_cast<std::atomic<uint32_t>*>(words_.address()) + index;
   }
 

@@ -9,6 +9,8 @@
 #include "ipc/pipe/pipe.h"
 #include "ipc/sysv_shm/sysv_shm.h"
 #include "stress/mutants/broken.h"
+#include "stress/mutants/priority_blind.h"
+#include "stress/mutants/textbook.h"
 #include "stress/runner.h"
 #include "stress/traffic.h"
 
@@ -17,7 +19,7 @@ namespace {
 
 // The seeds that are tried. A defect that needs a kill at the right moment is not met by each of them.
 constexpr uint64_t kFirstSeed = 1;
-constexpr uint64_t kSeeds = 8;
+constexpr uint64_t kSeeds = 12;
 // Shorter than the default: these mutants do hang, and each time costs this much.
 constexpr int64_t kHangNanos = 1'000'000'000;
 
@@ -32,11 +34,17 @@ struct Case {
   uint32_t receivers;
   const char* fault;
   const char* caught_by;  // "": passes
+  const char* also = "";  // by which invariants it may be caught besides
 };
 
 template <Primitive P, Defect kDefect>
 PrimitiveEntry Entry() {
   return MakeEntry<Broken<P, kDefect>>("broken");
+}
+
+template <Mistake kMistake>
+PrimitiveEntry Textbooks() {
+  return MakeEntry<Textbook<kMistake>>("textbook");
 }
 
 using Ring = sysv_shm::Channel;
@@ -56,15 +64,36 @@ const Case kCases[] = {
     {"Overwrites", Entry<Ring, Defect::kOverwrites>(), 1, 1, "none", "no_tear"},
     {"Truncates", Entry<Queue, Defect::kTruncates>(), 1, 3, "none", "no_tear"},
     {"Swaps", Entry<Ring, Defect::kSwaps>(), 1, 1, "none", "order"},
-    {"TooDeep", Entry<Ring, Defect::kTooDeep>(), 1, 1, "none", "depth"},
-    {"TooDeepForMany", Entry<Queue, Defect::kTooDeep>(), 3, 3, "none", "depth"},
+    {"TooDeep", Entry<Ring, Defect::kTooDeep>(), 1, 1, "none", "depth", "capacity"},
+    {"TooDeepForMany", Entry<Queue, Defect::kTooDeep>(), 3, 3, "none", "depth", "capacity"},
     {"ForgetsToWake", Entry<Queue, Defect::kForgetsToWake>(), 1, 1, "none", "liveness"},
     {"ForgetsOneToWake", Entry<Queue, Defect::kForgetsOneToWake>(), 3, 3, "none", "liveness"},
     {"DiesWithLock", Entry<Queue, Defect::kDiesWithLock>(), 3, 1, "sigkill", "liveness"},
-    {"BuffersAccepted", Entry<Ring, Defect::kBuffersAccepted>(), 1, 1, "sigkill", "no_loss"},
+    {"BuffersAccepted", Entry<Ring, Defect::kBuffersAccepted>(), 1, 1, "sigkill", "no_loss", "capacity"},
     {"HidesDeath", Entry<Pipe, Defect::kHidesDeath>(), 1, 1, "sigkill", "liveness"},
     {"CriesWolf", Entry<Ring, Defect::kCriesWolf>(), 1, 1, "none", "outcome"},
     {"Crashes", Entry<Queue, Defect::kCrashes>(), 3, 3, "none", "outcome"},
+    {"LeaksSlot", Entry<Ring, Defect::kLeaksSlot>(), 1, 1, "none", "capacity"},
+    {"Hurries", Entry<Queue, Defect::kHurries>(), 1, 1, "none", "deadlines"},
+    {"LeaksDescriptor", Entry<Ring, Defect::kLeaksDescriptor>(), 1, 1, "none", "nothing_left_behind"},
+    {"LosesOnSignal", Entry<Ring, Defect::kLosesOnSignal>(), 1, 1, "signal_storm", "no_loss"},
+    {"GivesUpOnStopped", Entry<Queue, Defect::kGivesUpOnStopped>(), 1, 1, "sigstop", "outcome"},
+    {"NeedsDescriptor", Entry<Queue, Defect::kNeedsDescriptor>(), 3, 1, "fd_exhaustion", "outcome"},
+    {"LosesOnClose", Entry<Ring, Defect::kLosesOnClose>(), 1, 1, "attach_churn", "no_loss", "capacity"},
+    {"ExitsWithLock", Entry<Queue, Defect::kDiesWithLock>(), 3, 1, "exit_without_close", "liveness"},
+    {"PriorityBlind", MakeEntry<PriorityBlind<Queue>>("broken"), 1, 3, "none", "priority_order"},
+    {"UnbrokenTextbook", Textbooks<Mistake::kNone>(), 3, 3, "none", ""},
+    {"SignalsOnEdges", Textbooks<Mistake::kSignalsOnEdges>(), 3, 3, "none", "liveness"},
+    {"NeverSignals", Textbooks<Mistake::kNeverSignals>(), 1, 1, "none", "liveness"},
+    {"MutexNotRobust", Textbooks<Mistake::kMutexNotRobust>(), 3, 3, "sigkill", "liveness"},
+    {"ConditionDies", Textbooks<Mistake::kConditionDies>(), 3, 3, "sigkill", "liveness"},
+    {"CommitsFirst", Textbooks<Mistake::kCommitsFirst>(), 3, 3, "none", "no_tear",
+     "no_duplicate no_loss order liveness capacity"},
+    {"DropsRelease", Textbooks<Mistake::kDropsRelease>(), 1, 1, "none", "no_tear",
+     "no_duplicate no_loss order liveness capacity"},
+    {"IndexOffByOne", Textbooks<Mistake::kIndexOffByOne>(), 1, 1, "none", "no_tear",
+     "no_loss no_duplicate order liveness capacity"},
+    {"UnlocksToWait", Textbooks<Mistake::kUnlocksToWait>(), 1, 1, "none", "liveness"},
 };
 
 class Mutants : public testing::TestWithParam<Case> {};
@@ -85,9 +114,12 @@ TEST_P(Mutants, AreCaughtByTheirInvariant) {
     const absl::StatusOr<Record> record = mutant.primitive.run(request);
     ASSERT_TRUE(record.ok()) << record.status();
     const std::vector<Breach> breaches = FindBreaches(*record);
-    for (const Breach& breach : breaches) EXPECT_STREQ(breach.invariant, mutant.caught_by) << breach.text;
-    if (!breaches.empty()) {
-      printf("seed %d: %s: %s\n", static_cast<int>(request.seed), breaches[0].invariant, breaches[0].text.c_str());
+    for (const Breach& breach : breaches) {
+      const bool due = std::string(breach.invariant) == mutant.caught_by;
+      EXPECT_TRUE(due || std::string(mutant.also).find(breach.invariant) != std::string::npos)
+          << breach.invariant << ": " << breach.text;
+      if (!due) continue;
+      printf("seed %d: %s: %s\n", static_cast<int>(request.seed), breach.invariant, breach.text.c_str());
       return;
     }
   }

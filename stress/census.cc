@@ -1,0 +1,108 @@
+#include "stress/census.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace ipcmark::stress {
+namespace {
+
+struct SegmentLine {
+  int64_t id;
+  uint64_t attached;
+};
+
+// Of this process: /proc/sysvipc/shm says who has created a segment.
+std::vector<SegmentLine> OwnSegments() {
+  std::ifstream table("/proc/sysvipc/shm");
+  std::string line;
+  std::getline(table, line);  // the titles
+  std::vector<SegmentLine> own;
+  while (std::getline(table, line)) {
+    std::istringstream fields(line);
+    int64_t key = 0;
+    int64_t id = 0;
+    int64_t mode = 0;
+    int64_t bytes = 0;
+    int64_t creator = 0;
+    int64_t last = 0;
+    uint64_t attached = 0;
+    if (fields >> key >> id >> mode >> bytes >> creator >> last >> attached && creator == getpid()) {
+      own.push_back({id, attached});
+    }
+  }
+  return own;
+}
+
+// A mapping of a segment names it "/SYSV<key>" and has its id as inode. One that was split counts by its start.
+uint64_t CountMappings(pid_t process, int64_t segment) {
+  std::ifstream maps(absl::StrFormat("/proc/%d/maps", process));
+  uint64_t count = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("/SYSV") == std::string::npos) continue;
+    std::istringstream fields(line);
+    std::string range;
+    std::string rights;
+    std::string offset;
+    std::string device;
+    int64_t inode = -1;
+    fields >> range >> rights >> offset >> device >> inode;
+    const bool start = offset.find_first_not_of('0') == std::string::npos;
+    count += inode == segment && start ? 1 : 0;
+  }
+  return count;
+}
+
+}  // namespace
+
+Traces TakeTraces() {
+  Traces traces;
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", gone)) {
+    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
+    // The iterator's own, which names this very directory, is closed by the time of the look.
+    if (!gone && target.find(absl::StrCat("/", getpid(), "/fd")) == std::string::npos) {
+      ++traces[absl::StrCat("descriptor of ", target.substr(0, target.find(':')))];
+    }
+  }
+  for (const SegmentLine& segment : OwnSegments()) ++traces[absl::StrCat("System V segment ", segment.id)];
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", gone)) {
+    const std::string name = entry.path().filename().string();
+    if (name.find(absl::StrCat(getpid())) != std::string::npos) ++traces[absl::StrCat("file /dev/shm/", name)];
+  }
+  siginfo_t info;
+  if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) ++traces["child process"];
+  return traces;
+}
+
+std::string FindLeftBehind(const Traces& before, const Traces& now) {
+  for (const auto& [name, count] : now) {
+    const auto at = before.find(name);
+    const int was = at == before.end() ? 0 : at->second;
+    if (count > was) return absl::StrFormat("%d more %s than before", count - was, name);
+  }
+  return "";
+}
+
+std::string FindAttachMiscount(std::span<const pid_t> processes) {
+  for (const SegmentLine& segment : OwnSegments()) {
+    uint64_t mapped = 0;
+    for (const pid_t process : processes) mapped += CountMappings(process, segment.id);
+    if (mapped != segment.attached) {
+      return absl::StrFormat("segment %d with an attach count of %d and %d mappings in %d processes", segment.id,
+                             segment.attached, mapped, processes.size());
+    }
+  }
+  return "";
+}
+
+}  // namespace ipcmark::stress

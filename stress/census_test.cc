@@ -1,0 +1,57 @@
+// The census sees what it is there to see.
+
+#include "stress/census.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "ipc/os/fd.h"
+
+namespace ipcmark::stress {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Census, FindsADescriptorThatStaysOpen) {
+  const Traces before = TakeTraces();
+  EXPECT_EQ(FindLeftBehind(before, TakeTraces()), "");
+  const os::Fd left(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  EXPECT_EQ(FindLeftBehind(before, TakeTraces()), "1 more descriptor of /dev/null than before");
+}
+
+TEST(Census, FindsAChildThatNobodyHasReaped) {
+  const Traces before = TakeTraces();
+  const pid_t child = fork();
+  if (child == 0) {
+    pause();
+    _exit(0);
+  }
+  EXPECT_EQ(FindLeftBehind(before, TakeTraces()), "1 more child process than before");
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_EQ(FindLeftBehind(before, TakeTraces()), "");
+}
+
+TEST(Census, FindsASegmentAndAnAttachmentThatNobodyAccountsFor) {
+  const Traces before = TakeTraces();
+  const int id = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+  ASSERT_GE(id, 0);
+  EXPECT_THAT(FindLeftBehind(before, TakeTraces()), HasSubstr("1 more System V segment"));
+  const void* const address = shmat(id, nullptr, 0);
+  const pid_t self = getpid();
+  EXPECT_EQ(FindAttachMiscount({&self, 1}), "");
+  // Somebody is attached who is not in the list.
+  EXPECT_THAT(FindAttachMiscount({}), HasSubstr("an attach count of 1 and 0 mappings"));
+  shmdt(address);
+  shmctl(id, IPC_RMID, nullptr);
+  EXPECT_EQ(FindLeftBehind(before, TakeTraces()), "");
+}
+
+}  // namespace
+}  // namespace ipcmark::stress

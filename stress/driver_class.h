@@ -1,0 +1,110 @@
+#ifndef IPCMARK_STRESS_DRIVER_CLASS_H_
+#define IPCMARK_STRESS_DRIVER_CLASS_H_
+
+// What driver.cc (the stages of a trial) and driver_strikes.cc (what faults do to it) share. For nobody else.
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ipc/os/clock.h"
+#include "ipc/os/futex.h"
+#include "ipc/os/process_group.h"
+#include "stress/driver.h"
+
+namespace ipcmark::stress {
+
+// Between two looks at what gives no event: dead children, standstill, the end of the traffic time.
+inline constexpr int64_t kLookNanos = 2'000'000;
+
+class Driver {
+ public:
+  Driver(const TrialPlan& plan, const Ends& ends, Board board, os::ProcessGroup group, const std::atomic<bool>* cancel)
+      : plan_(plan), ends_(ends), board_(std::move(board)), group_(std::move(group)), cancel_(cancel) {}
+
+  absl::StatusOr<Record> Run();
+
+ private:
+  // Each stage: false when the trial is over before its time; why is in stuck_, unexpected_ or error_.
+  bool Begin();
+  bool Fill();
+  bool Traffic();
+  bool Close();
+  bool RunAudit();
+  // To be called when nobody opens or leaves.
+  void NoteAttachCounts();
+  bool Strike(const struct Strike& strike);
+  // The three ways to leave: two without a word, and one in order (`gone`: false when it had no occasion to).
+  bool Kill(Position victim, const struct Strike& strike);
+  bool SendAway(Position victim, bool* gone);
+  void Expect(Position departure);
+  bool Replace(Position victim);
+  bool AwaitMoment(const struct Strike& strike, bool must_happen);
+
+  bool Spawn(Position position, uint32_t generation, uint64_t quota);
+  // Waits until `condition`, for as long as something happens.
+  template <typename Condition>
+  bool Await(const Condition& condition);
+  bool Healthy();
+  [[nodiscard]] uint64_t Progress() const;
+  [[nodiscard]] uint64_t Completed() const {
+    return board_.Completed(Side::kSender) + board_.Completed(Side::kReceiver);
+  }
+  [[nodiscard]] bool AllLeft() const;
+  [[nodiscard]] bool SendersDone() const;
+  [[nodiscard]] bool TrafficTimeIsOver() const { return os::MonotonicNanos() >= traffic_end_nanos_; }
+  [[nodiscard]] std::string WhoWaits() const;
+  void Release() {
+    if (!released_) ends_.release();
+    released_ = true;
+  }
+  std::vector<uint32_t>& current(Side side) { return current_[static_cast<int>(side)]; }
+  [[nodiscard]] const std::vector<int>& children(Side side) const { return children_[static_cast<int>(side)]; }
+
+  const TrialPlan& plan_;
+  const Ends& ends_;
+  Board board_;
+  os::ProcessGroup group_;
+  const std::atomic<bool>* cancel_;
+
+  std::vector<uint32_t> current_[2];  // by slot: the index of the end that lives there
+  std::vector<int> children_[2];      // by index: the child of group_
+  uint32_t alive_[2] = {0, 0};
+  uint64_t kills_[2] = {0, 0};
+  bool released_ = false;
+  bool side_extinct_ = false;
+  bool complete_ = false;
+  int64_t traffic_end_nanos_ = 0;
+  uint64_t last_progress_ = 0;
+  int64_t last_progress_nanos_ = 0;
+  bool ending_ = false;
+  int64_t worst_wait_nanos_ = 0;
+  int64_t worst_end_wait_nanos_ = 0;
+  uint64_t strikes_ = 0;
+  int64_t strike_nanos_ = 0;  // when the last strike was over, while nothing has completed since; else 0
+  uint64_t completed_at_strike_ = 0;
+  int64_t worst_recovery_nanos_ = 0;
+  std::string attach_miscount_;
+  std::string stuck_;
+  std::string unexpected_;
+  absl::Status error_;
+};
+
+template <typename Condition>
+bool Driver::Await(const Condition& condition) {
+  std::atomic<uint32_t>& event = board_.shared().event;
+  for (;;) {
+    // Before the look, so that what happens after it changes the word that we sleep on.
+    const uint32_t seen = event.load(std::memory_order_acquire);
+    if (!Healthy()) return false;
+    if (condition()) return true;
+    os::WaitOnFutex(event, seen, os::After(kLookNanos));
+  }
+}
+
+}  // namespace ipcmark::stress
+
+#endif  // IPCMARK_STRESS_DRIVER_CLASS_H_

@@ -1,0 +1,126 @@
+// What a fault does to a trial: when, to whom, and how the trial goes on without its victims.
+
+#include <signal.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ipc/os/cpu.h"
+#include "stress/driver_class.h"
+
+namespace ipcmark::stress {
+namespace {
+
+// What a replacement sends at least; Board::Create leaves room for it.
+constexpr uint64_t kLeastQuota = 16;
+}  // namespace
+
+bool Driver::AwaitMoment(const struct Strike& strike, bool must_happen) {
+  EndLog& log = board_.log(strike.watched.side, current(strike.watched.side)[strike.watched.slot]);
+  const uint64_t moment = log.completed.load(std::memory_order_relaxed) + strike.operations;
+  log.alarm_at.store(moment, std::memory_order_relaxed);
+  bool in_time = true;
+  const bool healthy = Await([&] {
+    if (log.completed.load(std::memory_order_relaxed) >= moment) return true;
+    in_time = !TrafficTimeIsOver() && !SendersDone();
+    return !in_time;
+  });
+  return healthy && (in_time || must_happen);
+}
+
+void Driver::Expect(Position departure) {
+  const int side = static_cast<int>(departure.side);
+  // Before it leaves: who sees its consequence sees that it was to be expected.
+  if (alive_[side] == 1) board_.shared().extinctions[side].fetch_add(1, std::memory_order_release);
+}
+
+bool Driver::Kill(Position victim, const struct Strike& strike) {
+  const int side = static_cast<int>(victim.side);
+  const uint32_t index = current(victim.side)[victim.slot];
+  const int child = children(victim.side)[index];
+  for (uint32_t i = 0; i < strike.pauses; ++i) os::SpinHint();
+  const bool last = alive_[side] == 1;
+  Expect(victim);
+  if (strike.departure == Departure::kExits) {
+    group_.Signal(child, SIGUSR2);
+  } else {
+    group_.KillAndReap(child);
+  }
+  const absl::Status outcome = group_.JoinOne(child, os::After(plan_.liveness_nanos));
+  if (!outcome.ok()) {
+    // It had died already, of something else.
+    unexpected_ = std::string(outcome.message());
+    return false;
+  }
+  board_.log(victim.side, index).state.store(EndState::kKilled, std::memory_order_relaxed);
+  --alive_[side];
+  ++kills_[side];
+  // Where nothing is promised about the others (a lock may have died with the victim), it is the end for all of them.
+  const bool others_go_on = plan_.capabilities.survives_sigkill || (!last && plan_.capabilities.reports_peer_death);
+  side_extinct_ = !others_go_on;
+  return true;
+}
+
+bool Driver::SendAway(Position victim, bool* gone) {
+  const uint32_t index = current(victim.side)[victim.slot];
+  const int child = children(victim.side)[index];
+  EndLog& log = board_.log(victim.side, index);
+  Expect(victim);
+  log.order.store(Order::kLeave, std::memory_order_relaxed);
+  *gone = false;
+  const bool healthy = Await([&] {
+    const EndState state = log.state.load(std::memory_order_acquire);
+    *gone = state == EndState::kEnded;
+    if (*gone) return true;
+    // Who sleeps in a call looks up, as often as it takes. Who has nothing more to do waits for the others.
+    group_.Signal(child, SIGUSR1);
+    Order asked = Order::kLeave;
+    const bool too_late = state == EndState::kDone || TrafficTimeIsOver() || SendersDone();
+    return too_late && log.order.compare_exchange_strong(asked, Order::kNone, std::memory_order_relaxed);
+  });
+  if (!healthy || !*gone) return healthy;
+  const absl::Status outcome = group_.JoinOne(child, os::After(plan_.liveness_nanos));
+  if (absl::IsDeadlineExceeded(outcome)) stuck_ = absl::StrCat("while closing: ", outcome.message());
+  if (absl::IsAborted(outcome)) unexpected_ = std::string(outcome.message());
+  --alive_[static_cast<int>(victim.side)];
+  return outcome.ok();
+}
+
+bool Driver::Replace(Position victim) {
+  const EndLog& log = board_.log(victim.side, current(victim.side)[victim.slot]);
+  const uint64_t sent = log.completed.load(std::memory_order_relaxed);
+  const uint64_t quota = log.quota > sent + kLeastQuota ? log.quota - sent : kLeastQuota;
+  if (!Spawn(victim, log.generation + 1, quota)) return false;
+  const EndLog& replacement = board_.log(victim.side, current(victim.side)[victim.slot]);
+  return Await([&] { return replacement.state.load(std::memory_order_acquire) != EndState::kOpening; });
+}
+
+bool Driver::Strike(const struct Strike& strike) {
+  std::vector<Position> gone;
+  if (strike.departure == Departure::kNone) {
+    std::vector<pid_t> victims;
+    for (const Position& victim : strike.victims) {
+      const int child = children(victim.side)[current(victim.side)[victim.slot]];
+      if (group_.running(child)) victims.push_back(group_.pid(child));
+    }
+    strike.disturb(victims, strike.seed);
+  }
+  for (const Position& victim : strike.victims) {
+    bool left = strike.departure != Departure::kNone;
+    if (strike.departure == Departure::kCloses) {
+      if (!SendAway(victim, &left)) return false;
+    } else if (left && !Kill(victim, strike)) {
+      return false;
+    }
+    if (left) gone.push_back(victim);
+  }
+  ++strikes_;
+  strike_nanos_ = os::MonotonicNanos();
+  completed_at_strike_ = Completed();
+  if (!plan_.capabilities.survives_sigkill) return true;
+  return std::all_of(gone.rbegin(), gone.rend(), [&](Position victim) { return Replace(victim); });
+}
+
+}  // namespace ipcmark::stress

@@ -1,0 +1,161 @@
+#include "stress/report.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <map>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "ipc/os/error.h"
+
+namespace ipcmark::stress {
+namespace {
+
+double Millis(int64_t nanos) { return static_cast<double>(nanos) / 1e6; }
+
+void AppendName(std::string* text, const Breach& breach) { text->append(breach.invariant); }
+
+std::map<std::string, Tally> ByFault(const Results& results) {
+  std::map<std::string, Tally> faults;
+  for (size_t i = 0; i < results.scenarios.size(); ++i) {
+    faults[results.catalogue.scenarios[i].fault->name].Add(results.scenarios[i].tally);
+  }
+  return faults;
+}
+
+void PrintFaults(const Results& results) {
+  absl::PrintF("%-20s %7s %8s %6s %9s %12s\n", "fault", "trials", "strikes", "kills", "survivors", "recovery/ms");
+  for (const auto& [name, tally] : ByFault(results)) {
+    absl::PrintF("%-20s %7d %8d %6d %9d %12.1f\n", name, tally.trials, tally.strikes, tally.kills, tally.survivors,
+                 Millis(tally.worst_recovery_nanos));
+  }
+}
+
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20) {
+      absl::StrAppendFormat(&quoted, "\\u%04x", c);
+      continue;
+    }
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
+std::string Fields(const Tally& tally) {
+  return absl::StrFormat(
+      R"("trials": %d, "messages": %d, "strikes": %d, "kills": %d, "survivors": %d, "worst_wait_nanos": %d, )"
+      R"("worst_end_wait_nanos": %d, "worst_recovery_nanos": %d, "worst_lateness_nanos": %d)",
+      tally.trials, tally.messages, tally.strikes, tally.kills, tally.survivors, tally.worst_wait_nanos,
+      tally.worst_end_wait_nanos, tally.worst_recovery_nanos, tally.worst_lateness_nanos);
+}
+
+std::string ToJson(const Results& results) {
+  std::vector<std::string> scenarios;
+  for (size_t i = 0; i < results.scenarios.size(); ++i) {
+    const ScenarioResult& result = results.scenarios[i];
+    std::vector<std::string> breaches;
+    for (const Breach& breach : result.breaches) {
+      breaches.push_back(absl::StrFormat(R"({"invariant": %s, "text": %s, "seed": %d})", Quoted(breach.invariant),
+                                         Quoted(breach.text), result.broken_seed));
+    }
+    scenarios.push_back(absl::StrFormat(R"({"name": %s, %s, "breaches": [%s]})",
+                                        Quoted(results.catalogue.scenarios[i].name), Fields(result.tally),
+                                        absl::StrJoin(breaches, ", ")));
+  }
+  std::vector<std::string> faults;
+  for (const auto& [name, tally] : ByFault(results)) {
+    faults.push_back(absl::StrFormat(R"({"name": %s, %s})", Quoted(name), Fields(tally)));
+  }
+  std::vector<std::string> skipped;
+  for (const Skipped& one : results.catalogue.skipped) {
+    skipped.push_back(absl::StrFormat(R"({"name": %s, "reason": %s})", Quoted(one.name), Quoted(one.reason)));
+  }
+  return absl::StrFormat("{\"seed\": %d,\n\"scenarios\": [\n%s],\n\"faults\": [\n%s],\n\"skipped\": [\n%s]}\n",
+                         results.seed, absl::StrJoin(scenarios, ",\n"), absl::StrJoin(faults, ",\n"),
+                         absl::StrJoin(skipped, ",\n"));
+}
+
+}  // namespace
+
+void Tally::Add(const Record& record) {
+  ++trials;
+  messages += record.delivered_messages;
+  strikes += record.strikes;
+  kills += record.sender_kills + record.receiver_kills;
+  if (record.strikes > 0 && record.complete) {
+    survivors += static_cast<uint64_t>(std::ranges::count(record.senders, false, &SenderHistory::killed) +
+                                       std::ranges::count(record.receivers, false, &ReceiverHistory::killed));
+  }
+  worst_wait_nanos = std::max(worst_wait_nanos, record.worst_wait_nanos);
+  worst_end_wait_nanos = std::max(worst_end_wait_nanos, record.worst_end_wait_nanos);
+  worst_recovery_nanos = std::max(worst_recovery_nanos, record.worst_recovery_nanos);
+  worst_lateness_nanos = std::max(worst_lateness_nanos, record.worst_lateness_nanos);
+}
+
+void Tally::Add(const Tally& other) {
+  trials += other.trials;
+  messages += other.messages;
+  strikes += other.strikes;
+  kills += other.kills;
+  survivors += other.survivors;
+  worst_wait_nanos = std::max(worst_wait_nanos, other.worst_wait_nanos);
+  worst_end_wait_nanos = std::max(worst_end_wait_nanos, other.worst_end_wait_nanos);
+  worst_recovery_nanos = std::max(worst_recovery_nanos, other.worst_recovery_nanos);
+  worst_lateness_nanos = std::max(worst_lateness_nanos, other.worst_lateness_nanos);
+}
+
+void PrintSummary(const Results& results) {
+  const Catalogue& catalogue = results.catalogue;
+  size_t width = 8;
+  for (const Scenario& scenario : catalogue.scenarios) width = std::max(width, scenario.name.size());
+  absl::PrintF("%-*s %7s %10s %6s %8s %8s  %s\n", static_cast<int>(width), "scenario", "trials", "messages", "kills",
+               "wait/ms", "end/ms", "result");
+  Tally all;
+  size_t worst = 0;
+  uint64_t not_reached = 0;
+  uint64_t broken = 0;
+  for (size_t i = 0; i < results.scenarios.size(); ++i) {
+    const auto& [tally, breaches, seed] = results.scenarios[i];
+    std::string result = tally.trials == 0 ? "not reached" : "ok";
+    if (!breaches.empty()) result = absl::StrCat("BROKEN: ", absl::StrJoin(breaches, ", ", AppendName));
+    absl::PrintF("%-*s %7d %10d %6d %8.1f %8.1f  %s\n", static_cast<int>(width), catalogue.scenarios[i].name,
+                 tally.trials, tally.messages, tally.kills, Millis(tally.worst_wait_nanos),
+                 Millis(tally.worst_end_wait_nanos), result);
+    not_reached += tally.trials == 0 ? 1 : 0;
+    broken += breaches.empty() ? 0 : 1;
+    all.Add(tally);
+    if (tally.worst_wait_nanos > results.scenarios[worst].tally.worst_wait_nanos) worst = i;
+  }
+  for (const Skipped& skipped : catalogue.skipped) {
+    absl::PrintF("skipped %s: %s\n", skipped.name, skipped.reason);
+  }
+  PrintFaults(results);
+  absl::PrintF(
+      "%d scenarios, %d trials, %d messages, %d kills, %d broken, %d skipped; the longest wait before the end %.1f ms "
+      "in %s\n",
+      results.scenarios.size(), all.trials, all.messages, all.kills, broken, catalogue.skipped.size(),
+      Millis(all.worst_wait_nanos), catalogue.scenarios[worst].name);
+  if (not_reached > 0) {
+    absl::PrintF("%d scenario(s) not reached: %s\n", not_reached,
+                 results.reason_to_stop != nullptr ? results.reason_to_stop : "?");
+  }
+  absl::PrintF("seed %d\n", results.seed);
+  fflush(stdout);
+}
+
+absl::Status WriteJson(const Results& results, const std::string& path) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(fopen(path.c_str(), "we"), fclose);
+  const std::string text = ToJson(results);
+  if (file == nullptr || fwrite(text.data(), 1, text.size(), file.get()) != text.size() || fflush(file.get()) != 0) {
+    return os::SyscallError(absl::StrFormat("write(%s)", path), errno, "give --json= a file that can be written");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ipcmark::stress

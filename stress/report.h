@@ -1,0 +1,58 @@
+#ifndef IPCMARK_STRESS_REPORT_H_
+#define IPCMARK_STRESS_REPORT_H_
+
+// What came of a run, for people and for programs.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "stress/record.h"
+#include "stress/scenario.h"
+
+namespace ipcmark::stress {
+
+struct Breach {
+  const char* invariant;
+  std::string text;  // "expected ..., seen ..."
+};
+
+// Sums and maxima over trials.
+struct Tally {
+  uint64_t trials = 0;
+  uint64_t messages = 0;
+  uint64_t strikes = 0;
+  uint64_t kills = 0;      // ends that left without closing
+  uint64_t survivors = 0;  // ends of struck trials that came to their end by themselves
+  int64_t worst_wait_nanos = 0;
+  int64_t worst_end_wait_nanos = 0;
+  int64_t worst_recovery_nanos = 0;
+  int64_t worst_lateness_nanos = 0;
+
+  void Add(const Record& record);
+  void Add(const Tally& other);
+};
+
+struct ScenarioResult {
+  Tally tally;
+  std::vector<Breach> breaches;  // of the trial that broke it, whose seed is:
+  uint64_t broken_seed = 0;
+};
+
+struct Results {
+  uint64_t seed;
+  const Catalogue& catalogue;
+  std::vector<ScenarioResult> scenarios;  // as in the catalogue
+  const char* reason_to_stop = nullptr;   // why some scenarios were not reached
+};
+
+// A table of all scenarios, the skipped ones, one line per fault and one about everything.
+void PrintSummary(const Results& results);
+
+// The same as JSON. One sentence when the file cannot be written.
+absl::Status WriteJson(const Results& results, const std::string& path);
+
+}  // namespace ipcmark::stress
+
+#endif  // IPCMARK_STRESS_REPORT_H_

@@ -1,0 +1,55 @@
+#ifndef IPCMARK_STRESS_STEPPER_H_
+#define IPCMARK_STRESS_STEPPER_H_
+
+// A process that is led through one call, instruction by instruction (ptrace(2), x86-64), or run to the n-th one at
+// once: a first run notes where every instruction lies; from then on a breakpoint at the n-th one, passed as often as
+// that address had come before, costs a few stops instead of n. N points so cost about N times a fork instead of N^2/2
+// steps of 40 us. A victim that takes another way than the first run did is killed all the same, elsewhere.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+
+namespace ipcmark::stress {
+
+// Whether this process may trace here; says why not.
+absl::Status MayStep();
+
+class Victim {
+ public:
+  // Forks a process that prepares itself and stands before `call` when this returns.
+  Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call);
+  Victim(const Victim&) = delete;
+  Victim& operator=(const Victim&) = delete;
+  ~Victim() { Kill(); }
+
+  // It stands before its call. When false: it died while preparing.
+  [[nodiscard]] bool ready() const { return stopped_; }
+  // It has returned from its call.
+  [[nodiscard]] bool finished() const { return finished_; }
+
+  // Leads it through its whole call; the address of each instruction, the last one being beyond the return.
+  std::vector<uint64_t> Record();
+  // Runs it to before instruction `n` of such a record. False when it took another way.
+  bool RunTo(const std::vector<uint64_t>& record, uint64_t n);
+  // SIGKILL, and waits for its end.
+  void Kill();
+
+ private:
+  bool Resume(int request);
+  [[nodiscard]] uint64_t Address() const;
+  // Until it is about to execute the instruction at `address` the next time.
+  bool RunToAddress(uint64_t address);
+
+  pid_t pid_;
+  bool stopped_ = false;
+  bool finished_ = false;
+};
+
+}  // namespace ipcmark::stress
+
+#endif  // IPCMARK_STRESS_STEPPER_H_

@@ -1,0 +1,4 @@
+#!/bin/sh
+# SIGKILL before 60 instructions of every call of every primitive that promises to survive it. The whole sweep is
+# `bazelw run //stress -- --sweep`.
+exec stress/stress --sweep --seed=20261127 --trials=60
