@@ -2,7 +2,7 @@
 # The reference programs print a time each, and the whole runs to its end: with too few pairs to decide anything, which
 # is what its status has to say.
 set -eu
-for program in pipe_round_trip pipe_throughput line_ping_pong; do
+for program in pipe_round_trip pipe_ping_pong pipe_throughput line_ping_pong; do
   bench/validation/reference "$program" 0 0 100 8 | grep -Eq '^[0-9]+\.[0-9]{3}$'
 done
 status=0
