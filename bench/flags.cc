@@ -194,7 +194,7 @@ std::string HelpText() {
 
 usage: ./bazelw run //bench -- [flags]
 
-  --suite=NAME        smoke (about 10 s), quick (3 min, the default) or full (about an hour)
+  --suite=NAME        smoke (about 15 s), quick (4 min, the default) or full (about an hour)
   --primitives=A,B    only these; known: )",
       absl::StrJoin(primitives, ", "), R"(
   --bytes=N,M         only these message sizes
