@@ -72,6 +72,7 @@ constexpr BadUsage kBadUsages[] = {
     {"--fault=no_such_thing", "sigkill"},
     {"--invariant=no_such_thing", "no_loss"},
     {"--fault=", "--fault=VALUE"},
+    {"--isolation=prayer", "--isolation=prayer"},
     {"--points=7", "FROM:TO"},
     {"--scenario=no_such_thing", "--list"},
     {"--scenario=sysv_shm/3to3", "at most 1 sender"},
@@ -198,7 +199,7 @@ TEST(StressProgram, WhatTheSystemRefusesIsOneSentenceAndStatusTwo) {
 
 TEST(StressProgram, LeavesNothingBehind) {
   const std::string before = SharedObjects();
-  EXPECT_EQ(RunProgram(kStress, "--trials=1 --seed=3 --scenario='1to1/block/depth:4/bytes:64/sigkill'").status, 0);
+  EXPECT_EQ(RunProgram(kStress, "--isolation=none --trials=1 --seed=3 --scenario='1to1/block/depth:4/bytes:64/sigkill'").status, 0);
   EXPECT_EQ(SharedObjects(), before);
 }
 

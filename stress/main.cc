@@ -3,6 +3,8 @@
 #include <signal.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "stress/invariants/invariant.h"
+#include "stress/isolation.h"
 #include "stress/options.h"
 #include "stress/report.h"
 #include "stress/runner.h"
@@ -78,7 +81,20 @@ absl::Status CheckNames(const Options& options) {
   absl::Status status = CheckName("--primitive", options.primitive, primitives);
   status.Update(CheckName("--fault", options.fault, AllFaults()));
   status.Update(CheckName("--invariant", options.invariant, AllInvariants()));
+  for (const absl::string_view how : {"namespaces", "janitor", "none"}) {
+    if (options.isolation == how) return status;
+  }
+  status.Update(absl::InvalidArgumentError(
+      absl::StrCat("--isolation=", options.isolation, " is none of namespaces, janitor, none; see --help")));
   return status;
+}
+
+absl::Status IsolateRun(const Options& options) {
+  const char* queues = getenv("IPCMARK_QUEUE_DIR");
+  std::error_code ignored;
+  const std::string outside[] = {queues == nullptr ? "" : queues, options.json,
+                                 std::filesystem::current_path(ignored).string()};
+  return Isolate(options.isolation, outside);
 }
 
 int Main(std::span<const char* const> arguments) {
@@ -90,6 +106,8 @@ int Main(std::span<const char* const> arguments) {
   }
   const absl::Status known = CheckNames(*options);
   if (!known.ok()) return Fail(known.message());
+  const absl::Status isolated = IsolateRun(*options);
+  if (!isolated.ok()) return Fail(isolated.message());
   if (options->sweep) {
     HandleSignals();
     const absl::StatusOr<bool> broken = RunSweeps(*options, TargetLabel(), PrimitiveTable(), &g_cancel);

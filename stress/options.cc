@@ -77,7 +77,8 @@ bool ParseWord(absl::string_view argument, Options* options) {
   const std::pair<absl::string_view, std::string*> kWords[] = {{"--primitive=", &options->primitive},
                                                                {"--fault=", &options->fault},
                                                                {"--invariant=", &options->invariant},
-                                                               {"--json=", &options->json}};
+                                                               {"--json=", &options->json},
+                                                               {"--isolation=", &options->isolation}};
   for (const auto& [prefix, word] : kWords) {
     absl::string_view value = argument;
     if (!absl::ConsumePrefix(&value, prefix) || value.empty()) continue;
@@ -89,7 +90,7 @@ bool ParseWord(absl::string_view argument, Options* options) {
 
 bool NeedsValue(absl::string_view argument) {
   constexpr absl::string_view kFlags[] = {"--seconds", "--trials",    "--seed", "--scenario", "--primitive",
-                                          "--fault",   "--invariant", "--json", "--points"};
+                                          "--fault",   "--invariant", "--json", "--points",   "--isolation"};
   return std::ranges::find(kFlags, absl::StripSuffix(argument, "=")) != std::end(kFlags);
 }
 
@@ -152,6 +153,8 @@ each trial every invariant is checked. --list ends with the faults and the invar
   --fault=NAME       only this fault
   --invariant=NAME   check only this invariant
   --json=FILE        write the results to FILE as JSON, too
+  --isolation=HOW    what removes the run's kernel objects if it is killed itself: namespaces (of IPC and of /dev/shm, the
+                     default; where they are refused, a janitor), janitor (a process that outlives the run), none
   --sweep            instead: SIGKILL at every instruction of send, receive, open and close of what promises to survive
                      it; --scenario chooses among names like pipe/send, --trials=N tries N instructions of each call
   --points=FROM:TO   of a sweep: only these instructions of each call

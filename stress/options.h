@@ -40,10 +40,11 @@ struct Options {
   uint64_t seed = 0;           // drawn from the system unless given
   std::string scenario_text;   // as given, for messages
   NamePattern scenario;
-  std::string primitive;  // "" : all
-  std::string fault;      // "" : all
-  std::string invariant;  // "" : all
-  std::string json;       // a file for the results, "" : none
+  std::string primitive;                 // "" : all
+  std::string fault;                     // "" : all
+  std::string invariant;                 // "" : all
+  std::string json;                      // a file for the results, "" : none
+  std::string isolation = "namespaces";  // isolation.h
   bool sweep = false;
   uint64_t first_point = 0;        // of a sweep
   uint64_t last_point = kNoLimit;  // not included

@@ -1,0 +1,141 @@
+// The runner itself is killed with SIGKILL in the middle of a trial: its processes end and its objects are gone.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "ipc/os/clock.h"
+#include "ipc/os/fd.h"
+
+namespace ipcmark::stress {
+namespace {
+
+constexpr int64_t kBoundNanos = 20'000'000'000;
+
+// Ids of System V segments and names in /dev/shm.
+std::set<std::string> SharedObjects() {
+  std::set<std::string> objects;
+  shm_info info;
+  const int last = shmctl(0, SHM_INFO, reinterpret_cast<shmid_ds*>(&info));
+  for (int slot = 0; slot <= last; ++slot) {
+    shmid_ds segment;
+    const int id = shmctl(slot, SHM_STAT, &segment);
+    if (id >= 0) objects.insert("segment " + std::to_string(id));
+  }
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) objects.insert(entry.path().string());
+  return objects;
+}
+
+std::vector<pid_t> Children(pid_t parent) {
+  const std::string id = std::to_string(parent);
+  std::ifstream file("/proc/" + id + "/task/" + id + "/children");
+  return {std::istream_iterator<pid_t>(file), {}};
+}
+
+class StressRun {
+ public:
+  StressRun(const std::string& primitive, const std::string& isolation) {
+    const std::string which = "--scenario=^" + primitive + "/1to1/block/depth:4/bytes:64/none$";
+    const std::string how = "--isolation=" + isolation;
+    const char* program = primitive == "littering" ? "stress/mutants/littering_stress" : "stress/stress";
+    pid_ = fork();
+    if (pid_ != 0) return;
+    const int nowhere = open("/dev/null", O_WRONLY);
+    dup2(nowhere, STDOUT_FILENO);
+    execl(program, "stress", "--seconds=300", "--seed=1", which.c_str(), how.c_str(), nullptr);
+    _exit(127);
+  }
+  ~StressRun() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+
+  // Stops the runner while it has `least` children: a trial is going on, and no further child comes.
+  bool StopInTrial(size_t least) {
+    const int64_t end_nanos = os::MonotonicNanos() + kBoundNanos;
+    while (os::MonotonicNanos() < end_nanos) {
+      if (Children(pid_).size() < least) {
+        sched_yield();
+        continue;
+      }
+      kill(pid_, SIGSTOP);
+      waitpid(pid_, nullptr, WUNTRACED);
+      if (Children(pid_).size() >= least) return true;
+      kill(pid_, SIGCONT);
+    }
+    return false;
+  }
+
+  // SIGKILL. How many of its children outlive it by more than the bound.
+  int Kill() {
+    std::vector<os::Fd> children;
+    for (const pid_t child : Children(pid_)) {
+      children.emplace_back(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
+    }
+    kill(pid_, SIGKILL);
+    siginfo_t ended_info;
+    waitid(P_PID, pid_, &ended_info, WEXITED | WNOWAIT);
+    int outlived = 0;
+    for (const os::Fd& child : children) {
+      pollfd ended = {.fd = child.get(), .events = POLLIN, .revents = 0};
+      outlived += poll(&ended, 1, static_cast<int>(kBoundNanos / 1'000'000)) == 1 ? 0 : 1;
+    }
+    return outlived;
+  }
+
+ private:
+  pid_t pid_;
+};
+
+constexpr const char* kPrimitives[] = {"littering", "sysv_shm", "mmap_queue", "boost_mq"};
+
+void ExpectNothingLeft(const std::string& isolation, size_t least_children) {
+  const std::set<std::string> before = SharedObjects();
+  for (const char* primitive : kPrimitives) {
+    SCOPED_TRACE(primitive);
+    StressRun run(primitive, isolation);
+    ASSERT_TRUE(run.StopInTrial(least_children));
+    EXPECT_EQ(run.Kill(), 0);
+    EXPECT_EQ(SharedObjects(), before);
+  }
+}
+
+TEST(Isolation, NothingRemainsOfAKilledRunInItsNamespaces) { ExpectNothingLeft("namespaces", 2); }
+
+TEST(Isolation, JanitorRemovesWhatAKilledRunLeft) { ExpectNothingLeft("janitor", 3); }
+
+// Else the two tests above would pass whatever happens.
+TEST(Isolation, WithoutItAKilledRunLeavesBoth) {
+  const std::set<std::string> before = SharedObjects();
+  StressRun run("littering", "none");
+  ASSERT_TRUE(run.StopInTrial(2));
+  EXPECT_EQ(run.Kill(), 0);
+  int left = 0;
+  for (const std::string& object : SharedObjects()) {
+    if (before.contains(object)) continue;
+    ++left;
+    if (object.starts_with("segment ")) {
+      shmctl(std::stoi(object.substr(object.find(' '))), IPC_RMID, nullptr);
+    } else {
+      unlink(object.c_str());
+    }
+  }
+  EXPECT_EQ(left, 2);
+}
+
+}  // namespace
+}  // namespace ipcmark::stress
