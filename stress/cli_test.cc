@@ -134,7 +134,7 @@ TEST(StressProgram, WritesItsResultsAsJson) {
   const Outcome outcome = RunProgram(
       kForgetful, "--trials=1 --seed=11 --scenario=forgetful/1to1/block/depth:4/bytes:64/none --json=" + path);
   EXPECT_EQ(outcome.status, 1);
-  EXPECT_THAT(ReadFile(path), AllOf(HasSubstr("\"seed\": 11"), HasSubstr("{\"invariant\": \"no_loss\""),
+  EXPECT_THAT(ReadFile(path), AllOf(HasSubstr("\"seed\": 11"), HasSubstr("\"resident_growth_bytes\": 0,"), HasSubstr("{\"invariant\": \"no_loss\""),
                                     HasSubstr("{\"name\": \"none\", \"trials\": 1")));
 }
 
@@ -199,7 +199,9 @@ TEST(StressProgram, WhatTheSystemRefusesIsOneSentenceAndStatusTwo) {
 
 TEST(StressProgram, LeavesNothingBehind) {
   const std::string before = SharedObjects();
-  EXPECT_EQ(RunProgram(kStress, "--isolation=none --trials=1 --seed=3 --scenario='1to1/block/depth:4/bytes:64/sigkill'").status, 0);
+  EXPECT_EQ(RunProgram(kStress, "--isolation=none --trials=1 --seed=3 --scenario='1to1/block/depth:4/bytes:64/sigkill'")
+                .status,
+            0);
   EXPECT_EQ(SharedObjects(), before);
 }
 

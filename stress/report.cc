@@ -76,9 +76,11 @@ std::string ToJson(const Results& results) {
   for (const Skipped& one : results.catalogue.skipped) {
     skipped.push_back(absl::StrFormat(R"({"name": %s, "reason": %s})", Quoted(one.name), Quoted(one.reason)));
   }
-  return absl::StrFormat("{\"seed\": %d,\n\"scenarios\": [\n%s],\n\"faults\": [\n%s],\n\"skipped\": [\n%s]}\n",
-                         results.seed, absl::StrJoin(scenarios, ",\n"), absl::StrJoin(faults, ",\n"),
-                         absl::StrJoin(skipped, ",\n"));
+  return absl::StrFormat(
+      "{\"seed\": %d,\n\"resident_bytes\": %d, \"resident_growth_bytes\": %d,\n\"scenarios\": [\n%s],\n\"faults\": "
+      "[\n%s],\n\"skipped\": [\n%s]}\n",
+      results.seed, results.memory.settled_bytes(), results.memory.growth_bytes(), absl::StrJoin(scenarios, ",\n"),
+      absl::StrJoin(faults, ",\n"), absl::StrJoin(skipped, ",\n"));
 }
 
 }  // namespace
@@ -114,8 +116,8 @@ void PrintSummary(const Results& results) {
   const Catalogue& catalogue = results.catalogue;
   size_t width = 8;
   for (const Scenario& scenario : catalogue.scenarios) width = std::max(width, scenario.name.size());
-  absl::PrintF("%-*s %7s %10s %6s %8s %8s  %s\n", static_cast<int>(width), "scenario", "trials", "messages", "kills",
-               "wait/ms", "end/ms", "result");
+  absl::PrintF("%-*s %7s %10s %6s %8s %8s  %s\n", static_cast<int>(width), "scenario", "trials", "messages",
+               "kills", "wait/ms", "end/ms", "result");
   Tally all;
   size_t worst = 0;
   uint64_t not_reached = 0;
@@ -145,6 +147,10 @@ void PrintSummary(const Results& results) {
     absl::PrintF("%d scenario(s) not reached: %s\n", not_reached,
                  results.reason_to_stop != nullptr ? results.reason_to_stop : "?");
   }
+  const std::string growth = results.memory.FindBreach();
+  absl::PrintF("the runner's memory: %d KiB, grown by %d KiB since\n", results.memory.settled_bytes() >> 10U,
+               results.memory.growth_bytes() >> 10U);
+  if (!growth.empty()) absl::PrintF("BROKEN constant_memory: %s\n", growth);
   absl::PrintF("seed %d\n", results.seed);
   fflush(stdout);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "stress/memory_watch.h"
 #include "stress/record.h"
 #include "stress/scenario.h"
 
@@ -45,6 +46,7 @@ struct Results {
   const Catalogue& catalogue;
   std::vector<ScenarioResult> scenarios;  // as in the catalogue
   const char* reason_to_stop = nullptr;   // why some scenarios were not reached
+  MemoryWatch memory = {};                // the runner's own
 };
 
 // A table of all scenarios, the skipped ones, one line per fault and one about everything.

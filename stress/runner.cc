@@ -103,6 +103,7 @@ absl::Status Runner::Run() {
       }
       ShowProgress();
       absl::Status status = RunOne(at);
+      memory_.Note(ResidentBytes());
       if (!status.ok()) {
         ClearProgress();
         return status;
@@ -125,7 +126,11 @@ void Runner::ClearProgress() const {
 }
 
 Results Runner::results() const {
-  return {.seed = options_.seed, .catalogue = catalogue_, .scenarios = results_, .reason_to_stop = ReasonToStop()};
+  return {.seed = options_.seed,
+          .catalogue = catalogue_,
+          .scenarios = results_,
+          .reason_to_stop = ReasonToStop(),
+          .memory = memory_};
 }
 
 }  // namespace ipcmark::stress

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "stress/memory_watch.h"
 #include "stress/options.h"
 #include "stress/report.h"
 #include "stress/scenario.h"
@@ -35,7 +36,7 @@ class Runner {
   absl::Status Run();
   // So far.
   [[nodiscard]] Results results() const;
-  [[nodiscard]] bool broken() const { return broken_ > 0; }
+  [[nodiscard]] bool broken() const { return broken_ > 0 || !memory_.FindBreach().empty(); }
 
  private:
   absl::Status RunOne(size_t at);
@@ -56,6 +57,7 @@ class Runner {
   std::vector<ScenarioResult> results_;  // by scenario
   uint64_t trials_ = 0;
   uint64_t broken_ = 0;
+  MemoryWatch memory_;
 };
 
 }  // namespace ipcmark::stress
