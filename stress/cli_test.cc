@@ -134,7 +134,8 @@ TEST(StressProgram, WritesItsResultsAsJson) {
   const Outcome outcome = RunProgram(
       kForgetful, "--trials=1 --seed=11 --scenario=forgetful/1to1/block/depth:4/bytes:64/none --json=" + path);
   EXPECT_EQ(outcome.status, 1);
-  EXPECT_THAT(ReadFile(path), AllOf(HasSubstr("\"seed\": 11"), HasSubstr("\"resident_growth_bytes\": 0,"), HasSubstr("{\"invariant\": \"no_loss\""),
+  EXPECT_THAT(ReadFile(path), AllOf(HasSubstr("\"seed\": 11"), HasSubstr("\"resident_growth_bytes\": 0,"),
+                                    HasSubstr("\"most_overtaken\": "), HasSubstr("{\"invariant\": \"no_loss\""),
                                     HasSubstr("{\"name\": \"none\", \"trials\": 1")));
 }
 

@@ -50,9 +50,11 @@ std::string Quoted(const std::string& text) {
 std::string Fields(const Tally& tally) {
   return absl::StrFormat(
       R"("trials": %d, "messages": %d, "strikes": %d, "kills": %d, "survivors": %d, "worst_wait_nanos": %d, )"
-      R"("worst_end_wait_nanos": %d, "worst_recovery_nanos": %d, "worst_lateness_nanos": %d)",
+      R"("worst_end_wait_nanos": %d, "worst_recovery_nanos": %d, "worst_lateness_nanos": %d, )"
+      R"("most_overtaken": %d, "worst_starved_nanos": %d)",
       tally.trials, tally.messages, tally.strikes, tally.kills, tally.survivors, tally.worst_wait_nanos,
-      tally.worst_end_wait_nanos, tally.worst_recovery_nanos, tally.worst_lateness_nanos);
+      tally.worst_end_wait_nanos, tally.worst_recovery_nanos, tally.worst_lateness_nanos, tally.most_overtaken,
+      tally.worst_starved_nanos);
 }
 
 std::string ToJson(const Results& results) {
@@ -98,6 +100,8 @@ void Tally::Add(const Record& record) {
   worst_end_wait_nanos = std::max(worst_end_wait_nanos, record.worst_end_wait_nanos);
   worst_recovery_nanos = std::max(worst_recovery_nanos, record.worst_recovery_nanos);
   worst_lateness_nanos = std::max(worst_lateness_nanos, record.worst_lateness_nanos);
+  most_overtaken = std::max(most_overtaken, record.most_overtaken);
+  worst_starved_nanos = std::max(worst_starved_nanos, record.worst_starved_nanos);
 }
 
 void Tally::Add(const Tally& other) {
@@ -110,14 +114,16 @@ void Tally::Add(const Tally& other) {
   worst_end_wait_nanos = std::max(worst_end_wait_nanos, other.worst_end_wait_nanos);
   worst_recovery_nanos = std::max(worst_recovery_nanos, other.worst_recovery_nanos);
   worst_lateness_nanos = std::max(worst_lateness_nanos, other.worst_lateness_nanos);
+  most_overtaken = std::max(most_overtaken, other.most_overtaken);
+  worst_starved_nanos = std::max(worst_starved_nanos, other.worst_starved_nanos);
 }
 
 void PrintSummary(const Results& results) {
   const Catalogue& catalogue = results.catalogue;
   size_t width = 8;
   for (const Scenario& scenario : catalogue.scenarios) width = std::max(width, scenario.name.size());
-  absl::PrintF("%-*s %7s %10s %6s %8s %8s  %s\n", static_cast<int>(width), "scenario", "trials", "messages",
-               "kills", "wait/ms", "end/ms", "result");
+  absl::PrintF("%-*s %7s %10s %6s %9s %8s %8s  %s\n", static_cast<int>(width), "scenario", "trials", "messages",
+               "kills", "overtaken", "wait/ms", "end/ms", "result");
   Tally all;
   size_t worst = 0;
   uint64_t not_reached = 0;
@@ -126,8 +132,8 @@ void PrintSummary(const Results& results) {
     const auto& [tally, breaches, seed] = results.scenarios[i];
     std::string result = tally.trials == 0 ? "not reached" : "ok";
     if (!breaches.empty()) result = absl::StrCat("BROKEN: ", absl::StrJoin(breaches, ", ", AppendName));
-    absl::PrintF("%-*s %7d %10d %6d %8.1f %8.1f  %s\n", static_cast<int>(width), catalogue.scenarios[i].name,
-                 tally.trials, tally.messages, tally.kills, Millis(tally.worst_wait_nanos),
+    absl::PrintF("%-*s %7d %10d %6d %9d %8.1f %8.1f  %s\n", static_cast<int>(width), catalogue.scenarios[i].name,
+                 tally.trials, tally.messages, tally.kills, tally.most_overtaken, Millis(tally.worst_wait_nanos),
                  Millis(tally.worst_end_wait_nanos), result);
     not_reached += tally.trials == 0 ? 1 : 0;
     broken += breaches.empty() ? 0 : 1;

@@ -30,6 +30,8 @@ struct Tally {
   int64_t worst_end_wait_nanos = 0;
   int64_t worst_recovery_nanos = 0;
   int64_t worst_lateness_nanos = 0;
+  uint64_t most_overtaken = 0;
+  int64_t worst_starved_nanos = 0;
 
   void Add(const Record& record);
   void Add(const Tally& other);

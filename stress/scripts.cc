@@ -93,6 +93,22 @@ bool Script::AcceptsOrder() {
   return log_.order.compare_exchange_strong(asked, Order::kAccepted, std::memory_order_relaxed);
 }
 
+uint64_t Script::CompletedByOthers() const {
+  return board_.Completed(side_) - log_.completed.load(std::memory_order_relaxed);
+}
+
+void Script::BeginWait() {
+  others_before_ = CompletedByOthers();
+  wait_began_nanos_ = os::MonotonicNanos();
+}
+
+void Script::EndWait() {
+  const uint64_t overtaken = CompletedByOthers() - others_before_;
+  log_.most_overtaken = std::max(log_.most_overtaken, overtaken);
+  if (overtaken < kStarvedOperations) return;
+  log_.worst_starved_nanos = std::max(log_.worst_starved_nanos, os::MonotonicNanos() - wait_began_nanos_);
+}
+
 void Script::BeginCall() {
   epoch_before_ = board_.shared().epoch.load(std::memory_order_acquire);
   phase_before_ = board_.phase();
@@ -190,6 +206,7 @@ bool SenderScript::Next() {
         const uint32_t spare_bytes = plan.geometry.max_message_bytes - kSmallestMessageBytes;
         DrawManner();
         Prepare(Kind::kData, kSmallestMessageBytes + static_cast<uint32_t>(random_.Below(uint64_t{spare_bytes} + 1)));
+        BeginWait();
         break;
       }
       case Stage::kStops:
@@ -218,6 +235,7 @@ void SenderScript::Note(IoResult result) {
       --stops_left_;
       return;
     }
+    if (stage_ == Stage::kTraffic) EndWait();
     board_.Complete(log_);
     // Accepted first, delivered second: invariants/depth.cc says why.
     const uint64_t accepted = board_.Completed(Side::kSender);
@@ -243,6 +261,7 @@ bool ReceiverScript::Next() {
   board_.AwaitPhase(Phase::kTraffic);
   if (!retry_) {
     DrawManner();
+    BeginWait();
     log_.begun.store(log_.begun.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
   BeginCall();
@@ -257,6 +276,8 @@ void ReceiverScript::Note(IoResult result, std::span<const std::byte> message, u
     left_ = !retry_;
     return;
   }
+  // Also by the stop message, the first that a receiver without any luck gets.
+  EndWait();
   MessageHeader header;
   bool intact = ReadMessage(message, board_.plan().seed, &header);
   if (board_.plan().capabilities.has_priorities) intact &= header.priority == priority;

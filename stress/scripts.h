@@ -37,6 +37,9 @@ class Script {
   bool MayGoOn(IoResult result);
   // Whether the parent wants this end to close now.
   bool AcceptsOrder();
+  // Around all attempts at one operation: how many others of this side overtake it.
+  void BeginWait();
+  void EndWait();
   void BeginCall();
   void EndCall();
   void Leave();
@@ -50,6 +53,10 @@ class Script {
   bool in_place_ = false;
 
  private:
+  [[nodiscard]] uint64_t CompletedByOthers() const;
+
+  uint64_t others_before_ = 0;
+  int64_t wait_began_nanos_ = 0;
   Phase phase_before_ = Phase::kSetup;
   uint32_t epoch_before_ = 0;
 };

@@ -45,6 +45,7 @@ enum class Defect : uint8_t {
   kLosesOnSignal,     // a call that a signal interrupts has taken a message
   kGivesUpOnStopped,  // takes a peer that is silent for a while for dead
   kNeedsDescriptor,   // opens something for every message
+  kStarves,           // one receiver gets nothing for long while the others are served
   kLosesOnClose,      // an accepted message goes with the end that is closed
 };
 
@@ -56,6 +57,9 @@ inline constexpr int64_t kSilenceNanos = 3'000'000;
 // How long the one waits that is to take something on the sly.
 inline constexpr int64_t kDefectNanos = 1'000'000;
 
+// How long a starved receiver waits.
+inline constexpr int64_t kStarvedNanos = 1'400'000'000;
+
 // The words that all processes share, by index.
 enum Word : int { kLock, kSleepers, kHeld, kSent, kDepth, kWords };
 
@@ -63,6 +67,12 @@ enum Word : int { kLock, kSleepers, kHeld, kSent, kDepth, kWords };
 [[noreturn]] inline void SleepForEver() noexcept {
   const std::atomic<uint32_t> nobody_knows = 0;
   for (;;) os::WaitOnFutex(nobody_knows, 0, Deadline::Never());
+}
+
+inline void SleepFor(int64_t nanos) noexcept {
+  const std::atomic<uint32_t> nobody_knows = 0;
+  const Deadline end = os::After(nanos);
+  while (!os::HasPassed(end)) os::WaitOnFutex(nobody_knows, 0, end);
 }
 
 // A lock that its owner takes along into death: what a process-shared mutex is that is not robust.
@@ -158,6 +168,11 @@ class BrokenReceiver {
       return IoResult::Ok(message.size());
     }
     IoResult result = IoResult::Of(Outcome::kWouldBlock);
+    if constexpr (kDefect == Defect::kStarves) {
+      if (count_ >= kDefectAt && deadline.never()) {
+        SleepFor(sleepers_->exchange(1, std::memory_order_relaxed) == 0 ? kStarvedNanos : kDefectNanos);
+      }
+    }
     if constexpr (kDefect == Defect::kForgetsToWake || kDefect == Defect::kForgetsOneToWake) {
       // Like a sender that does not see somebody waiting: whoever has to sleep is not woken.
       if (count_ >= kDefectAt && !deadline.immediate()) {

@@ -79,6 +79,7 @@ const Case kCases[] = {
     {"LosesOnSignal", Entry<Ring, Defect::kLosesOnSignal>(), 1, 1, "signal_storm", "no_loss"},
     {"GivesUpOnStopped", Entry<Queue, Defect::kGivesUpOnStopped>(), 1, 1, "sigstop", "outcome"},
     {"NeedsDescriptor", Entry<Queue, Defect::kNeedsDescriptor>(), 3, 1, "fd_exhaustion", "outcome"},
+    {"Starves", Entry<Queue, Defect::kStarves>(), 1, 3, "none", "fairness"},
     {"LosesOnClose", Entry<Ring, Defect::kLosesOnClose>(), 1, 1, "attach_churn", "no_loss", "capacity"},
     {"ExitsWithLock", Entry<Queue, Defect::kDiesWithLock>(), 3, 1, "exit_without_close", "liveness"},
     {"PriorityBlind", MakeEntry<PriorityBlind<Queue>>("broken"), 1, 3, "none", "priority_order"},
@@ -109,6 +110,7 @@ TEST_P(Mutants, AreCaughtByTheirInvariant) {
                           .fault = &FaultByName(mutant.fault),
                           .seed = 0};
   if (!passes) request.liveness_nanos = kHangNanos;
+  if (std::string(mutant.caught_by) == "fairness") request.traffic_nanos = 2 * kStarvedNanos;
   for (request.seed = kFirstSeed; request.seed < kFirstSeed + kSeeds; ++request.seed) {
     SCOPED_TRACE("seed " + std::to_string(request.seed));
     const absl::StatusOr<Record> record = mutant.primitive.run(request);
