@@ -12,13 +12,16 @@
 //   sender     one of two senders, at a random moment
 //   receiver   one of two receivers, at a random moment
 //   holder     a sender that is inside the lock, while the other sender and the receiver are blocked on it: it is
-//              stopped (SIGSTOP) again and again until the others stand still and the kernel shows them asleep
+//              stopped (SIGSTOP) again and again until the others stand still and the kernel shows them asleep;
+//              all send kHoldersBytes, whatever the row's bytes: a lock held for a short copy is hard to hit
 //
 // Everything that the survivors receive is checked. No recovery within kRecoveryBoundNanos is an error. Usage is that
 // of the process that kills. The processes are not pinned: there are three.
 
 #include <sched.h>
 #include <signal.h>
+
+#include <algorithm>
 
 #include "bench/open_loop.h"
 #include "bench/share.h"
@@ -143,6 +146,10 @@ struct RecoveryProcesses {
   int receiver;
 };
 
+// Of a trial that kills the holder of the lock.
+inline constexpr uint32_t kHoldersBytes = 64 << 10;
+inline constexpr uint32_t kHoldersDepth = 4;
+
 inline void SpinFor(int64_t nanos) noexcept { AwaitInstant(os::MonotonicNanos() + nanos); }
 
 // Whether the survivors stand still, asleep, while the victim is stopped; false as soon as one of them goes on.
@@ -182,6 +189,12 @@ template <Primitive P>
 absl::StatusOr<int64_t> RecoverOnce(const SliceSpec& spec, uint64_t seed) {
   SliceSpec trial = spec;
   Geometry& geometry = trial.geometry;
+  if (spec.victim == Victim::kHolder) {
+    // So large that a sender spends much of its time inside the lock, copying: whoever is stopped at random is there.
+    trial.message_bytes = std::max(trial.message_bytes, kHoldersBytes);
+    geometry.max_message_bytes = std::max(geometry.max_message_bytes, kHoldersBytes);
+    geometry.depth_messages = kHoldersDepth;
+  }
   const bool kills_receiver = spec.victim == Victim::kReceiver;
   const uint32_t most = kills_receiver ? P::kCapabilities.max_receivers : P::kCapabilities.max_senders;
   const bool stands_by = most < 2;
