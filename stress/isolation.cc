@@ -19,6 +19,7 @@
 #include "absl/strings/string_view.h"
 #include "ipc/os/error.h"
 #include "ipc/os/fd.h"
+#include "stress/shm_limits.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -98,7 +99,9 @@ absl::Status Isolate(const std::string& how, std::span<const std::string> outsid
   if (how == "none") return absl::OkStatus();
   const bool shows_dev_shm =
       std::ranges::any_of(outside, [](const std::string& path) { return absl::StartsWith(path, "/dev/shm"); });
-  const bool isolated = how == "namespaces" && EnterNamespaces() && !shows_dev_shm && MountPrivateDevShm();
+  const bool entered = how == "namespaces" && EnterNamespaces();
+  g_may_lower_shm_limits = entered && LoweredShmLimits::MayLower();
+  const bool isolated = entered && !shows_dev_shm && MountPrivateDevShm();
   return isolated ? absl::OkStatus() : StartJanitor();
 }
 

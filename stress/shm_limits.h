@@ -1,0 +1,49 @@
+#ifndef IPCMARK_STRESS_SHM_LIMITS_H_
+#define IPCMARK_STRESS_SHM_LIMITS_H_
+
+// The limits on System V segments, lowered until no further one is to be had. Only in a namespace of our own: elsewhere
+// every other program of the machine would feel it.
+
+#include <array>
+#include <fstream>
+#include <string>
+
+namespace ipcmark::stress {
+
+// Whether this process and all that it forks have an IPC namespace of their own whose limits they may change. Said by
+// isolation.cc, once, before any fork.
+inline bool g_may_lower_shm_limits = false;
+
+class LoweredShmLimits {
+ public:
+  LoweredShmLimits() {
+    for (size_t i = 0; i < kLimits.size(); ++i) {
+      std::ifstream(kLimits[i]) >> before_[i];
+      std::ofstream(kLimits[i]) << "1\n";
+    }
+  }
+  LoweredShmLimits(const LoweredShmLimits&) = delete;
+  LoweredShmLimits& operator=(const LoweredShmLimits&) = delete;
+  ~LoweredShmLimits() {
+    for (size_t i = 0; i < kLimits.size(); ++i) std::ofstream(kLimits[i]) << before_[i] << "\n";
+  }
+
+  // By writing what they are already.
+  static bool MayLower() {
+    for (const char* limit : kLimits) {
+      std::string value;
+      std::ifstream(limit) >> value;
+      std::ofstream file(limit);
+      if (!(file << value << "\n" << std::flush)) return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr std::array<const char*, 2> kLimits = {"/proc/sys/kernel/shmmni", "/proc/sys/kernel/shmall"};
+  std::array<std::string, 2> before_;
+};
+
+}  // namespace ipcmark::stress
+
+#endif  // IPCMARK_STRESS_SHM_LIMITS_H_
