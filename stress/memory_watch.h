@@ -11,7 +11,7 @@ namespace ipcmark::stress {
 
 // The allocator keeps what the largest trial needed, and it takes some trials to meet that one.
 inline constexpr uint64_t kSettlingTrials = 200;
-// Some times what the allocator's habits add in hours (measured: 2 MiB). A leak of 1 KiB a trial, at 20 trials a
+// Some times what the allocator's habits add in hours. A leak of 1 KiB a trial, at 20 trials a
 // second, passes it within half an hour.
 inline constexpr uint64_t kMostGrowthBytes = uint64_t{32} << 20U;
 
