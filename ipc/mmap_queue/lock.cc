@@ -22,7 +22,7 @@ namespace ipcmark::mmap_queue {
 namespace {
 
 constexpr int64_t kStuckNanos = os::kNanosPerSecond;
-// About a microsecond: as long as two dozen short calls of the holder.
+// About a microsecond: some short calls of the holder.
 constexpr int kFirstPauseHints = 40;
 
 int AttributesOfLock(pthread_mutexattr_t* attributes) {

@@ -35,7 +35,7 @@ class Hold {
   // The same, but looks for a while whether it becomes free, without a system call: after ever longer pauses, for about
   // `hints` of os::SpinHint in all. The pauses are long on purpose. Each look takes the lock's line away from its
   // holder and each change of holders takes all other lines along; let alone for a while, the holder makes its next
-  // calls at the speed of its own cache, and two processes that hammer on one queue take turns of some dozen messages
+  // calls at the speed of its own cache, and two processes that hammer on one queue take turns of many messages
   // instead of one: 6 instead of 1 million messages a second.
   int Poll(pthread_mutex_t* lock, int hints, int longest_pause_hints) noexcept;
   // The same, but waits until `until_nanos` (CLOCK_MONOTONIC) and then says ETIMEDOUT.
