@@ -43,12 +43,20 @@ class Core {
   [[nodiscard]] Policy policy() const { return policy_; }
   // How many messages there are; without the lock a hint.
   [[nodiscard]] uint32_t count() const noexcept { return header_->count.load(std::memory_order_relaxed); }
+  // 0 unless it is a queue of the policy robust for large messages.
+  [[nodiscard]] uint32_t stage_count() const { return stage_count_; }
+  [[nodiscard]] pthread_mutex_t* StageLock(uint32_t stage) const noexcept { return &stages_[stage].lock; }
+  // Whether the next message is large, and worth a stage; without the lock a hint.
+  [[nodiscard]] bool IsStaged() const noexcept;
 
   // The steps of a send, in this order: Prepare, (wake receivers), Commit. Death before Commit's store leaves no
   // message, death after it leaves a whole one.
   //
   // Fills a free slot; kNoSlot when there is none, or when the count or an index is damaged (then *damaged is set).
   uint32_t Prepare(std::span<const std::byte> message, uint32_t priority, bool* damaged) noexcept;
+  // The same for a message of `bytes` that lies in the slot of a stage already (StageSlot, SlotMemory) whose lock the
+  // caller has. The stage gets a free slot in exchange.
+  uint32_t PrepareStaged(uint32_t stage, uint32_t slot, uint32_t bytes, uint32_t priority, bool* damaged) noexcept;
   void Commit(uint32_t slot) noexcept;
 
   // Asks for what the sending or receiving of a queue's only message needs, all at once. Without the lock: a hint.
@@ -60,13 +68,26 @@ class Core {
   [[nodiscard]] uint32_t Highest(bool* damaged) noexcept;
   [[nodiscard]] const Slot& SlotAt(uint32_t slot) const noexcept { return slots_[slot]; }
   [[nodiscard]] std::span<const std::byte> Payload(uint32_t slot) const noexcept;
-  void Take(uint32_t slot) noexcept;
+  void Take(uint32_t slot) noexcept { Take(slot, slot); }
+  // The same, but the slot becomes that of `stage`, whose lock the caller has: its payload can be read until the stage
+  // is given back.
+  void TakeStaged(uint32_t slot, uint32_t stage) noexcept;
+
+  // What the holder of a stage's lock may write to and read from; kNoSlot when its index is damaged.
+  [[nodiscard]] uint32_t StageSlot(uint32_t stage) const noexcept;
+  [[nodiscard]] std::byte* SlotMemory(uint32_t slot) const noexcept { return payloads_ + slot * payload_bytes_; }
 
   // Makes lists, bitmaps and counts anew from the slots. May itself be cut short by death and run again.
   void Rebuild() noexcept;
 
  private:
   void Link(uint32_t slot) noexcept;
+  // The free slot that is used next; as Prepare.
+  uint32_t NextFree(bool* damaged) const noexcept;
+  void Describe(Slot& slot, size_t bytes, uint32_t priority) const noexcept;
+  // Take, and `freed` is the slot that is free now.
+  void Take(uint32_t slot, uint32_t freed) noexcept;
+  [[nodiscard]] bool HoldsMessage(uint32_t slot) const noexcept;
   // Asks for what will be used a few calls later: it mostly lies in the cache of whoever used it last.
   void PrefetchSlot(uint32_t index) const noexcept;
   [[nodiscard]] uint32_t HighestUsed() const noexcept;
@@ -79,8 +100,11 @@ class Core {
   uint32_t* tails_ = nullptr;
   Slot* slots_ = nullptr;
   uint32_t* free_ = nullptr;
+  Stage* stages_ = nullptr;
   std::byte* payloads_ = nullptr;
   uint32_t depth_ = 0;
+  uint32_t stage_count_ = 0;
+  uint32_t slot_count_ = 0;
   uint32_t max_message_bytes_ = 0;
   uint64_t payload_bytes_ = 0;
   Policy policy_ = Policy::kRobust;

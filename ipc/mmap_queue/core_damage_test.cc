@@ -167,7 +167,7 @@ void Scribble(const PlainQueue& queue, std::mt19937_64& random) {
     return bits % 2 == 0 ? bits >> 32 : (bits >> 32) % (kDepth + 2);
   };
   const uint64_t first = offsetof(QueueHeader, count);
-  const uint64_t end = PayloadsOffset(kDepth);
+  const uint64_t end = PayloadsOffset(kDepth, kMaxBytes);
   for (int i = 0; i < 20; ++i) {
     // Half of them in the few bytes that matter most.
     const uint64_t from = random() % 2 == 0   ? SlotsOffset()

@@ -34,7 +34,7 @@ class PlainQueue {
   [[nodiscard]] uint32_t* tails() const { return reinterpret_cast<uint32_t*>(At(TailsOffset())); }
   [[nodiscard]] Slot* slots() const { return reinterpret_cast<Slot*>(At(SlotsOffset())); }
   [[nodiscard]] uint32_t* free_slots() const {
-    return reinterpret_cast<uint32_t*>(At(FreeOffset(header().depth_messages)));
+    return reinterpret_cast<uint32_t*>(At(FreeOffset(SlotCount(header().depth_messages, header().max_message_bytes))));
   }
   [[nodiscard]] size_t bytes() const { return bytes_; }
 

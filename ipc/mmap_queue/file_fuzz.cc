@@ -65,7 +65,7 @@ void Damage(Input& input, std::span<std::byte> memory) {
                                {128, sizeof(QueueHeader) - 128},
                                {TailsOffset(), 64},
                                {SlotsOffset(), kDepth * sizeof(Slot)},
-                               {FreeOffset(kDepth), kDepth * sizeof(uint32_t)},
+                               {FreeOffset(SlotCount(kDepth, kMessageBytes)), kDepth * sizeof(uint32_t)},
                                {0, memory.size()},
                                {offsetof(QueueHeader, priorities), 128}};
   const auto& [start, bytes] = parts[where % std::size(parts)];

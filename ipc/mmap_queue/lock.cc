@@ -128,7 +128,13 @@ bool Hold::IsTaken(const pthread_mutex_t* lock) noexcept { return Once(lock->__d
 
 int Hold::MadeConsistent(pthread_mutex_t* lock) noexcept { return pthread_mutex_consistent(lock) == 0 ? 0 : EBADMSG; }
 
-void Hold::Release(pthread_mutex_t* lock) noexcept {
+bool Hold::IsHeld(const pthread_mutex_t* lock) noexcept {
+  return (static_cast<uint32_t>(Once(lock->__data.__lock)) & FUTEX_TID_MASK) != 0;
+}
+
+void Hold::ReleaseAsOrphan(pthread_mutex_t* lock) noexcept { ReleaseAs(lock, FUTEX_OWNER_DIED); }
+
+void Hold::ReleaseAs(pthread_mutex_t* lock, [[maybe_unused]] uint32_t word_after) noexcept {
 #ifdef IPCMARK_RELEASES_ITSELF
   // What pthread_mutex_unlock does, step by step as in glibc, but for one thing. glibc keeps the robust mutexes of a
   // thread in a list whose links lie in the mutexes, and so in memory that others can write: unlocking a mutex whose
@@ -148,7 +154,8 @@ void Hold::Release(pthread_mutex_t* lock) noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
   lock->__data.__owner = 0;
   // Release: what we did under the lock is visible to whoever gets it next.
-  const auto word = static_cast<uint32_t>(__atomic_exchange_n(&lock->__data.__lock, 0, __ATOMIC_RELEASE));
+  const auto word =
+      static_cast<uint32_t>(__atomic_exchange_n(&lock->__data.__lock, static_cast<int>(word_after), __ATOMIC_RELEASE));
   // One waiter, as glibc does; should we die before this line, the kernel wakes one.
   if ((word & FUTEX_WAITERS) != 0) syscall(SYS_futex, &lock->__data.__lock, FUTEX_WAKE, 1, nullptr, nullptr, 0);
   std::atomic_signal_fence(std::memory_order_seq_cst);

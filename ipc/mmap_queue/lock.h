@@ -4,7 +4,7 @@
 // The queue's lock: a robust, process-shared, error-checking POSIX mutex in memory in which others may scribble.
 //
 //   InitialiseLock, LockKind   making and recognising one
-//   Hold                       one thread's hold of it: Try, TryUntil, Release
+//   Hold                       one thread's hold of it: Try, TryUntil, Release; of several in the reverse order
 //   StuckLock                  tells a lock whose word is damaged from one whose holder is slow
 //
 // Only ever taken by trylock and by clocklock in slices: when a *waiter* of a robust mutex is killed, plain
@@ -42,11 +42,19 @@ class Hold {
   int TryUntil(pthread_mutex_t* lock, int64_t until_nanos) noexcept;
   // A hint.
   static bool IsTaken(const pthread_mutex_t* lock) noexcept;
+  // The same, but a lock whose holder died is not held.
+  static bool IsHeld(const pthread_mutex_t* lock) noexcept;
   // After EOWNERDEAD. EBADMSG: it is damaged, and stays held.
   static int MadeConsistent(pthread_mutex_t* lock) noexcept;
-  void Release(pthread_mutex_t* lock) noexcept;
+  void Release(pthread_mutex_t* lock) noexcept { ReleaseAs(lock, 0); }
+  // Instead of MadeConsistent and Release: the next one will be told EOWNERDEAD once more. (Under ThreadSanitizer it
+  // will be told that the lock is damaged.)
+  void ReleaseAsOrphan(pthread_mutex_t* lock) noexcept;
 
  private:
+  // Leaves `word_after` in the lock.
+  void ReleaseAs(pthread_mutex_t* lock, uint32_t word_after) noexcept;
+
   // What the thread's list of robust mutexes began with before this one.
   robust_list* next_ = nullptr;
 };

@@ -3,7 +3,8 @@
 
 // What the queue looks like in its file. Drawn once, here:
 //
-//   QueueHeader | tails[kPriorityLevels] | slots[depth] | free[depth] | payloads[depth] of payload_bytes each
+//   QueueHeader | tails[kPriorityLevels] | slots[depth + stages] | free[depth] | stages[stages] |
+//   payloads[depth + stages] of payload_bytes each
 //
 // THE SLOTS ARE THE TRUTH. A slot whose state is kCommitted holds an accepted message, every other one is free; `state`
 // is one word and changes with one store. Everything else (lists, bitmaps, counts) is an index over the slots, may be
@@ -15,6 +16,12 @@
 // are the free slots, free[count] the next to be used, which is the one that was freed last and is warm; a table and
 // not a list, so that the slots to come can be asked for ahead. Send and Receive are O(1) whatever the depth and the
 // mix of priorities.
+//
+// A queue for large messages has some slots more than it holds messages, one for each of its STAGES. Who has a stage's
+// lock may write and read the payload of the stage's slot without the queue's lock: a sender copies its message in and
+// then swaps the slot for a free one of the queue, a receiver swaps it for the slot of the message that it takes and
+// then copies that out. Which slot is a stage's changes only under both locks. Two copies at once instead of one after
+// the other, and the queue's lock is held for a moment only.
 
 #include <pthread.h>
 
@@ -27,12 +34,17 @@
 namespace ipcmark::mmap_queue {
 
 inline constexpr uint64_t kQueueMagic = 0x6575657571637069;  // "ipcqueue" in memory order
-inline constexpr uint32_t kQueueVersion = 4;
+inline constexpr uint32_t kQueueVersion = 5;
 inline constexpr uint32_t kPriorityLevels = 32768;  // POSIX: MQ_PRIO_MAX on Linux
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
 inline constexpr uint32_t kNoPriority = UINT32_MAX;
 // Keeps every product of sizes below 2^64, whatever a damaged header says.
 inline constexpr uint32_t kMaxMessageBytes = uint32_t{1} << 30;
+
+// Messages from this size on go through a stage: the copy costs more than a second lock does.
+inline constexpr uint32_t kStagedBytes = 2048;
+// As many copies can be under way at once; whoever finds no stage copies under the queue's lock.
+inline constexpr uint32_t kStages = 8;
 
 // How a queue locks and waits; chosen when it is made.
 enum class Policy : uint32_t {
@@ -62,6 +74,14 @@ struct Slot {
   uint64_t unused;
 };
 static_assert(sizeof(Slot) == 32);
+
+// A copy's place (above). A holder that dies gives it to the next one with EOWNERDEAD, who may use it once it has had
+// the queue's lock: the dead one may have died in the middle of a swap.
+struct alignas(os::kCacheLineBytes) Stage {
+  pthread_mutex_t lock;  // robust (lock.h)
+  uint32_t slot;         // never one that holds a message
+};
+static_assert(sizeof(Stage) == os::kCacheLineBytes);
 
 // Bit p of `used` says that priority p has messages; each bit of the levels above says that the word below is not zero.
 struct PriorityMap {
@@ -107,7 +127,8 @@ struct QueueHeader {
   std::atomic<uint32_t> count;                        // committed messages; also read without the lock, as a hint
   uint32_t emptied;                                   // a priority without messages whose bits are set, or kNoPriority
   uint64_t next_sequence;
-  uint64_t recoveries;  // how often an owner died
+  uint32_t recoveries;  // how often an owner died
+  uint32_t is_staged;   // 1 when the last message was large; also read without the lock, as a hint
   alignas(os::kCacheLineBytes) Condition not_empty;
   alignas(os::kCacheLineBytes) Condition not_full;
   alignas(os::kCacheLineBytes) Notice notice;
@@ -123,13 +144,21 @@ constexpr uint64_t PayloadBytes(uint32_t max_message_bytes) {
 }
 constexpr uint64_t TailsOffset() { return sizeof(QueueHeader); }
 constexpr uint64_t SlotsOffset() { return TailsOffset() + uint64_t{kPriorityLevels} * sizeof(uint32_t); }
-constexpr uint64_t FreeOffset(uint64_t depth) { return SlotsOffset() + depth * sizeof(Slot); }
-constexpr uint64_t PayloadsOffset(uint64_t depth) {
-  return RoundUp(FreeOffset(depth) + depth * sizeof(uint32_t), os::kCacheLineBytes);
+constexpr uint32_t StageCount(uint32_t max_message_bytes) { return max_message_bytes < kStagedBytes ? 0 : kStages; }
+constexpr uint64_t SlotCount(uint64_t depth, uint32_t max_message_bytes) {
+  return depth + StageCount(max_message_bytes);
+}
+constexpr uint64_t FreeOffset(uint64_t slot_count) { return SlotsOffset() + slot_count * sizeof(Slot); }
+constexpr uint64_t StagesOffset(uint64_t depth, uint32_t max_message_bytes) {
+  return RoundUp(FreeOffset(SlotCount(depth, max_message_bytes)) + depth * sizeof(uint32_t), os::kCacheLineBytes);
+}
+constexpr uint64_t PayloadsOffset(uint64_t depth, uint32_t max_message_bytes) {
+  return StagesOffset(depth, max_message_bytes) + StageCount(max_message_bytes) * sizeof(Stage);
 }
 // Cannot overflow up to kMaxMessageBytes: depth is below 2^32.
 constexpr uint64_t QueueBytes(uint64_t depth, uint32_t max_message_bytes) {
-  return PayloadsOffset(depth) + depth * PayloadBytes(max_message_bytes);
+  return PayloadsOffset(depth, max_message_bytes) +
+         SlotCount(depth, max_message_bytes) * PayloadBytes(max_message_bytes);
 }
 
 }  // namespace ipcmark::mmap_queue

@@ -22,6 +22,7 @@
 #include "ipc/mmap_queue/core.h"
 #include "ipc/mmap_queue/literal.h"
 #include "ipc/mmap_queue/lock.h"
+#include "ipc/mmap_queue/stage.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/futex.h"
 
@@ -37,7 +38,6 @@ inline constexpr int64_t kLockNanos = 1'000'000;
 inline constexpr int kLockHints = 4000;
 inline constexpr int kTurnHints = 640;
 inline constexpr int kNoTurnHints = 40;
-inline constexpr uint32_t kLargeMessageBytes = 2048;
 
 // One process's view of a mapped queue. Its operations may run in any number of threads at once; the mapping must
 // outlive them.
@@ -64,8 +64,8 @@ class View {
     do {
       err = hold.Try(&header().lock);
       if (err == EBUSY) [[unlikely]] {
-        err = hold.Poll(&header().lock, kLockHints,
-                        core_.max_message_bytes() < kLargeMessageBytes ? kTurnHints : kNoTurnHints);
+        err =
+            hold.Poll(&header().lock, kLockHints, core_.max_message_bytes() < kStagedBytes ? kTurnHints : kNoTurnHints);
       }
       if (err == EBUSY) [[unlikely]] {
         err = LockSlowly(limit, hold);
@@ -178,17 +178,33 @@ template <typename Limit>
 IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit& limit) {
   if (message.size() > core_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
   if (priority >= kPriorityLevels) return IoResult::Of(Outcome::kError, EINVAL);
+  bool may_stage = message.size() >= kStagedBytes;
   for (Waiting waiting;;) {
+    StageHold stage(core_);
+    // A copy for nothing, when it is full.
+    if (may_stage && core_.count() < core_.depth()) stage.TryTake(StageHold::From::kFront);
+    const uint32_t copied_to = stage.slot();
+    if (copied_to != kNoSlot) memcpy(core_.SlotMemory(copied_to), message.data(), message.size());
     Hold hold;
     // The lock's line alone takes as long as all of these together.
     core_.PrefetchFirst();
     IoResult result = Lock(limit, hold);
     if (!result.ok()) return result;
+    stage.Settle();
     bool damaged = false;
-    const uint32_t slot = core_.Prepare(message, priority, &damaged);
+    const uint32_t slot =
+        copied_to == kNoSlot
+            ? core_.Prepare(message, priority, &damaged)
+            : core_.PrepareStaged(stage.stage(), copied_to, static_cast<uint32_t>(message.size()), priority, &damaged);
     if (slot != kNoSlot) {
       Finish(slot, hold);
       return IoResult::Ok(message.size());
+    }
+    may_stage = !stage.held() && message.size() >= kStagedBytes;
+    if (stage.held()) {
+      // Nobody waits with a stage in its hands.
+      Unlock(hold);
+      continue;
     }
     result = Await(header().not_full, core_.depth(), damaged, waiting, limit, hold);
     if (!result.ok()) return result;
@@ -197,12 +213,19 @@ IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit
 
 template <typename Limit>
 IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& limit) {
+  bool may_stage = true;
   for (Waiting waiting;;) {
+    StageHold stage(core_);
+    if (may_stage && core_.IsStaged() && core_.count() > 0) stage.TryTake(StageHold::From::kBack);
     Hold hold;
     IoResult result = Lock(limit, hold);
     if (!result.ok()) return result;
+    stage.Settle();
     Notice& notice = header().notice;
-    if (waiting.last == os::FutexWait::kWoken && notice.in_transit > 0) --notice.in_transit;
+    if (waiting.last == os::FutexWait::kWoken) {
+      if (notice.in_transit > 0) --notice.in_transit;
+      waiting.last = os::FutexWait::kChanged;
+    }
     bool damaged = false;
     const uint32_t slot = core_.Highest(&damaged);
     if (slot != kNoSlot) {
@@ -211,15 +234,27 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
         Unlock(hold);
         return IoResult::Of(Outcome::kTooBig, EMSGSIZE, payload.size());
       }
-      if (!payload.empty()) memcpy(buffer.data(), payload.data(), payload.size());
+      const bool is_staged = stage.slot() != kNoSlot && payload.size() >= kStagedBytes;
+      if (!is_staged && !payload.empty()) memcpy(buffer.data(), payload.data(), payload.size());
       const uint32_t its_priority = core_.SlotAt(slot).priority;
       Wake(header().not_full, core_.policy());
-      core_.Take(slot);
+      if (is_staged) {
+        core_.TakeStaged(slot, stage.stage());
+      } else {
+        core_.Take(slot);
+      }
       // Written only where it changes: a line that nobody writes to stays in every user's cache.
       if (core_.count() == 0 && notice.unannounced != 0) notice.unannounced = 0;
       Unlock(hold);
+      if (is_staged) memcpy(buffer.data(), payload.data(), payload.size());
       if (priority != nullptr) *priority = its_priority;
       return IoResult::Ok(payload.size());
+    }
+    may_stage = !stage.held();
+    if (stage.held()) {
+      // Nobody waits with a stage in its hands.
+      Unlock(hold);
+      continue;
     }
     result = Await(header().not_empty, 0, damaged, waiting, limit, hold);
     if (!result.ok()) return result;

@@ -1,0 +1,41 @@
+#include "ipc/mmap_queue/stage.h"
+
+#include <cerrno>
+
+namespace ipcmark::mmap_queue {
+
+StageHold::~StageHold() {
+  if (!held()) return;
+  if (is_inherited_) {
+    // The next one must know that it has to be settled yet.
+    hold_.ReleaseAsOrphan(core_.StageLock(stage_));
+  } else {
+    hold_.Release(core_.StageLock(stage_));
+  }
+}
+
+void StageHold::TryTake(From from) noexcept {
+  const uint32_t count = core_.stage_count();
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t stage = from == From::kFront ? i : count - 1 - i;
+    pthread_mutex_t* const lock = core_.StageLock(stage);
+    // Only a look: a try would take the line away from its holder. A dead holder's does not look free.
+    if (Hold::IsHeld(lock)) continue;
+    const int err = hold_.Try(lock);
+    if (err != 0 && err != EOWNERDEAD) continue;
+    stage_ = stage;
+    is_inherited_ = err == EOWNERDEAD;
+    if (!is_inherited_) slot_ = core_.StageSlot(stage);
+    return;
+  }
+}
+
+void StageHold::Settle() noexcept {
+  if (!is_inherited_) return;
+  // A damaged one stays an orphan.
+  if (Hold::MadeConsistent(core_.StageLock(stage_)) != 0) return;
+  is_inherited_ = false;
+  slot_ = core_.StageSlot(stage_);
+}
+
+}  // namespace ipcmark::mmap_queue
