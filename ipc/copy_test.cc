@@ -7,17 +7,32 @@
 namespace ipcmark {
 namespace {
 
+// From 3 bytes behind an alignment to `at` bytes behind one.
+template <typename Copy>
+void ExpectCopies(Copy copy, size_t bytes, size_t at) {
+  std::vector<std::byte> from(bytes + 16);
+  for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::byte>(i * 31 + 7);
+  std::vector<std::byte> to(bytes + 80);
+  copy(to.data() + at, from.data() + 3, bytes);
+  for (size_t i = 0; i < to.size(); ++i) {
+    const bool copied = i >= at && i < at + bytes;
+    ASSERT_EQ(to[i], copied ? from[i - at + 3] : std::byte{0}) << bytes << " bytes, byte " << i;
+  }
+}
+
 TEST(CopyFresh, CopiesEveryByteAndNoOther) {
   for (size_t bytes = 0; bytes <= 2 * kFreshBytes; ++bytes) {
-    for (const size_t at : {0U, 1U, 7U}) {
-      std::vector<std::byte> from(bytes + 16);
-      for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::byte>(i * 31 + 7);
-      std::vector<std::byte> to(bytes + 16);
-      CopyFresh(to.data() + at, from.data() + 3, bytes);
-      for (size_t i = 0; i < to.size(); ++i) {
-        const bool copied = i >= at && i < at + bytes;
-        ASSERT_EQ(to[i], copied ? from[i - at + 3] : std::byte{0}) << bytes << " bytes, byte " << i;
-      }
+    for (const size_t at : {0U, 1U, 7U}) ASSERT_NO_FATAL_FAILURE(ExpectCopies(CopyFresh, bytes, at));
+  }
+}
+
+TEST(CopyAcross, CopiesEveryByteAndNoOther) {
+  for (size_t at = 0; at <= 64; ++at) {
+    for (const size_t bytes : {size_t{0}, size_t{1}, size_t{100}, kAcrossBytes - 1}) {
+      ASSERT_NO_FATAL_FAILURE(ExpectCopies(CopyAcross, bytes, at));
+    }
+    for (size_t more = 0; more <= 130; ++more) {
+      ASSERT_NO_FATAL_FAILURE(ExpectCopies(CopyAcross, kAcrossBytes + more, at));
     }
   }
 }

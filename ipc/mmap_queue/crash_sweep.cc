@@ -27,7 +27,6 @@ using conformance::IsMessageOf;
 using conformance::MessageOf;
 
 constexpr uint32_t kDepth = 4;
-constexpr size_t kBytes = 12;
 constexpr uint64_t kVictims = 99;  // the number of the victim's message
 constexpr uint64_t kPeers = 98;    // of the blocked sender's
 constexpr uint64_t kProbe = 97;    // of the survivor's
@@ -43,7 +42,7 @@ struct PeerReport {
   std::atomic<int> done;
   int ok;
   uint32_t bytes;
-  std::byte message[16];
+  std::byte message[kSweptLargeBytes];
 };
 
 // What a survivor in a process of its own says.
@@ -58,7 +57,9 @@ class Sweep {
       : scenario_(scenario),
         name_(absl::StrCat("/crash_sweep_", getpid())),
         queue_(*Queue::Open(name_, O_CREAT | O_EXCL | O_RDWR, 0600,
-                            {.depth_messages = kDepth, .message_bytes = kSweptMessageBytes, .policy = policy})),
+                            {.depth_messages = kDepth,
+                             .message_bytes = static_cast<int64_t>(RoomFor(scenario.bytes)),
+                             .policy = policy})),
         report_(*os::Mapping::SharedAnonymous(sizeof(PeerReport))),
         survivor_(*os::Mapping::SharedAnonymous(sizeof(SurvivorReport))) {
     Queue::Unlink(name_).IgnoreError();
@@ -67,7 +68,8 @@ class Sweep {
   // Kills the victim after `steps` instructions. Returns "" or what is wrong; *finished is set when the victim had
   // returned from its call before.
   std::string KillAfter(uint64_t steps, bool* finished) {
-    for (uint64_t n = 0; n < scenario_.messages; ++n) queue_.Send(MessageOf(0, n, kBytes), static_cast<uint32_t>(n));
+    for (uint64_t n = 0; n < scenario_.messages; ++n)
+      queue_.Send(MessageOf(0, n, scenario_.bytes), static_cast<uint32_t>(n));
     messages_ = scenario_.messages;
     taken_.clear();
     new (report_.address()) PeerReport{};
@@ -81,7 +83,7 @@ class Sweep {
       waitpid(peer, nullptr, 0);
     }
     if (may_hang) return wrong;
-    std::byte buffer[16];
+    std::byte buffer[kSweptLargeBytes];
     while (ReceiveNow(buffer).ok()) {
     }
     return wrong;
@@ -99,12 +101,12 @@ class Sweep {
   }
   IoResult SendNow(uint64_t n, uint32_t priority) {
     const timespec past = {.tv_sec = 1, .tv_nsec = 0};
-    return queue_.Send(MessageOf(0, n, kBytes), priority, &past);
+    return queue_.Send(MessageOf(0, n, scenario_.bytes), priority, &past);
   }
 
   // The survivor makes room for one message.
   void TakeOne() {
-    std::vector<std::byte> buffer(kSweptMessageBytes);
+    std::vector<std::byte> buffer(kSweptLargeBytes);
     const IoResult result = ReceiveNow(buffer);
     if (!result.ok()) return;
     buffer.resize(result.bytes);
@@ -126,7 +128,7 @@ class Sweep {
     if (scenario_.peer == Peer::kReceiver) {
       result = queue_.Receive(report().message);
     } else {
-      result = queue_.Send(MessageOf(0, kPeers, kBytes), 0);
+      result = queue_.Send(MessageOf(0, kPeers, scenario_.bytes), 0);
     }
     report().ok = result.ok() ? 1 : 0;
     report().bytes = result.bytes;
@@ -245,7 +247,7 @@ class Sweep {
 
   std::string CheckContents(bool finished) {
     std::vector<int> seen(kVictims + 1, 0);
-    std::byte buffer[16];
+    std::byte buffer[kSweptLargeBytes];
     for (const std::vector<std::byte>& message : taken_) {
       if (!Note(message, seen)) return "a torn message";
     }
@@ -284,7 +286,7 @@ class Sweep {
       if (!SendNow(n, 0).ok()) return "a slot is lost";
     }
     if (SendNow(0, 0).ok()) return "there is more room than there should be";
-    std::byte buffer[16];
+    std::byte buffer[kSweptLargeBytes];
     for (uint32_t n = 0; n < kDepth; ++n) {
       const IoResult result = ReceiveNow(buffer);
       if (!result.ok() || !IsMessageOf(std::span(buffer).first(result.bytes), 0, n)) return "the order is lost";
@@ -293,8 +295,8 @@ class Sweep {
   }
 
   // Counts a message, if it is one that was sent and whole.
-  static bool Note(std::span<const std::byte> message, std::vector<int>& seen) {
-    if (message.size() != kBytes) return false;
+  bool Note(std::span<const std::byte> message, std::vector<int>& seen) {
+    if (message.size() != scenario_.bytes) return false;
     for (uint64_t n = 0; n < seen.size(); ++n) {
       if (!IsMessageOf(message, 0, n)) continue;
       ++seen[n];
@@ -316,9 +318,10 @@ class Sweep {
 
 }  // namespace
 
-const std::vector<std::byte>& VictimsMessage() {
-  static const auto* const kMessage = new std::vector<std::byte>(MessageOf(0, kVictims, kBytes));
-  return *kMessage;
+const std::vector<std::byte>& VictimsMessage(size_t bytes) {
+  static const auto* const kSmall = new std::vector<std::byte>(MessageOf(0, kVictims, 12));
+  static const auto* const kLarge = new std::vector<std::byte>(MessageOf(0, kVictims, kSweptLargeBytes));
+  return bytes <= kSweptMessageBytes ? *kSmall : *kLarge;
 }
 
 Found SweepThrough(const Scenario& scenario, Policy policy, const Extent& extent) {

@@ -25,12 +25,16 @@ struct Scenario {
   // How many messages the survivor sends (when the victim receives) or takes (when it sends), one each time that the
   // victim sleeps.
   uint64_t meanwhile = 0;
+  size_t bytes = 12;  // of every message; from kStagedBytes on they go through stages
 };
 
-// The victim's message, and the priority with which it is to be sent.
-const std::vector<std::byte>& VictimsMessage();
+// The victim's message, `bytes` long, and the priority with which it is to be sent.
+const std::vector<std::byte>& VictimsMessage(size_t bytes = 12);
 inline constexpr uint32_t kVictimsPriority = 5;
-inline constexpr size_t kSweptMessageBytes = 16;  // of the queue; a buffer has that much room
+// Of the queue; a buffer has that much room. Smaller messages have queues without stages.
+inline constexpr size_t kSweptMessageBytes = 16;
+inline constexpr size_t kSweptLargeBytes = 2048;
+constexpr size_t RoomFor(size_t bytes) { return bytes <= kSweptMessageBytes ? kSweptMessageBytes : kSweptLargeBytes; }
 
 struct Found {
   uint64_t instructions = 0;  // of the call

@@ -24,6 +24,12 @@ void Receive(Queue& queue) {
   queue.Receive(buffer);
 }
 
+void SendLarge(Queue& queue) { queue.Send(VictimsMessage(kSweptLargeBytes), kVictimsPriority); }
+void ReceiveLarge(Queue& queue) {
+  std::byte buffer[kSweptLargeBytes];
+  queue.Receive(buffer);
+}
+
 // The textbook's order: commit first, then wake.
 void SendAndWakeTooLate(Queue& queue) {
   MappedFile file;
@@ -49,6 +55,10 @@ constexpr Scenario kScenarios[] = {
     // The other sender comes in first, since nobody slows it down, and the victim into the second room.
     {"SendAfterSleepBesideABlockedSender", 4, Peer::kSender, true, Send, 2},
     {"SendAfterSleep", 4, Peer::kNone, true, Send, 1},
+    {"SendLargeToABlockedReceiver", 0, Peer::kReceiver, true, SendLarge, 0, kSweptLargeBytes},
+    {"SendLargeBehindOthers", 2, Peer::kNone, true, SendLarge, 0, kSweptLargeBytes},
+    {"ReceiveLargeBesideABlockedSender", 4, Peer::kSender, false, ReceiveLarge, 0, kSweptLargeBytes},
+    {"ReceiveLargeAmongOthers", 3, Peer::kNone, false, ReceiveLarge, 0, kSweptLargeBytes},
 };
 
 void Print(const char* what, const Found& found) {

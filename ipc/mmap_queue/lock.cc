@@ -22,8 +22,6 @@ namespace ipcmark::mmap_queue {
 namespace {
 
 constexpr int64_t kStuckNanos = os::kNanosPerSecond;
-// About a microsecond: some short calls of the holder.
-constexpr int kFirstPauseHints = 40;
 
 int AttributesOfLock(pthread_mutexattr_t* attributes) {
   int err = pthread_mutexattr_init(attributes);
@@ -101,8 +99,8 @@ int Hold::Try(pthread_mutex_t* lock) noexcept {
   return Classified(pthread_mutex_trylock(lock));
 }
 
-int Hold::Poll(pthread_mutex_t* lock, int hints, int longest_pause_hints) noexcept {
-  for (int pause = kFirstPauseHints; hints > 0; hints -= pause, pause = std::min(2 * pause, longest_pause_hints)) {
+int Hold::Poll(pthread_mutex_t* lock, int hints, const Pauses& pauses) noexcept {
+  for (int pause = pauses.first_hints; hints > 0; hints -= pause, pause = std::min(2 * pause, pauses.longest_hints)) {
     for (int hint = 0; hint < pause; ++hint) os::SpinHint();
     // Only a look: a try would take the word's line away from its holder.
     if (IsTaken(lock)) continue;

@@ -26,6 +26,12 @@ int InitialiseLock(pthread_mutex_t* lock);
 // What glibc writes into every lock that InitialiseLock makes. A lock of another kind is not ours.
 int LockKind();
 
+// Between two looks at a lock, in hints to the processor (os::SpinHint): each pause is twice as long as the one before.
+struct Pauses {
+  int first_hints;
+  int longest_hints;
+};
+
 // A thread's hold of a lock. Never unmap the lock, exec or end the thread between a Try that succeeded and Release.
 class Hold {
  public:
@@ -33,11 +39,11 @@ class Hold {
   // holds it. EDEADLK: this thread does. EBADMSG: it is damaged.
   int Try(pthread_mutex_t* lock) noexcept;
   // The same, but looks for a while whether it becomes free, without a system call: after ever longer pauses, for about
-  // `hints` of os::SpinHint in all. The pauses are long on purpose. Each look takes the lock's line away from its
-  // holder and each change of holders takes all other lines along; let alone for a while, the holder makes its next
-  // calls at the speed of its own cache, and two processes that hammer on one queue take turns of many messages
-  // instead of one: 6 instead of 1 million messages a second.
-  int Poll(pthread_mutex_t* lock, int hints, int longest_pause_hints) noexcept;
+  // `hints` of os::SpinHint in all. For short messages the pauses are long on purpose. Each look takes the lock's line
+  // away from its holder and each change of holders takes all other lines along; let alone for a while, the holder
+  // makes its next calls at the speed of its own cache, and two processes that hammer on one queue take turns of many
+  // messages instead of one: 6 instead of 1 million messages a second.
+  int Poll(pthread_mutex_t* lock, int hints, const Pauses& pauses) noexcept;
   // The same, but waits until `until_nanos` (CLOCK_MONOTONIC) and then says ETIMEDOUT.
   int TryUntil(pthread_mutex_t* lock, int64_t until_nanos) noexcept;
   // A hint.

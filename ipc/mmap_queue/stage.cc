@@ -30,6 +30,13 @@ void StageHold::TryTake(From from) noexcept {
   }
 }
 
+bool StageHold::IsAnyHeld(const Core& core) noexcept {
+  for (uint32_t stage = 0; stage < core.stage_count(); ++stage) {
+    if (Hold::IsHeld(core.StageLock(stage))) return true;
+  }
+  return false;
+}
+
 void StageHold::Settle() noexcept {
   if (!is_inherited_) return;
   // A damaged one stays an orphan.

@@ -21,6 +21,9 @@ class StageHold {
   StageHold& operator=(const StageHold&) = delete;
   ~StageHold();
 
+  // Whether somebody copies right now. A hint.
+  static bool IsAnyHeld(const Core& core) noexcept;
+
   // Takes a stage, if one is free.
   void TryTake(From from) noexcept;
   // Called by who holds a stage, as soon as it has the queue's lock. If the last holder of the stage died, in the

@@ -57,13 +57,14 @@ void View::Finish(uint32_t slot, Hold& hold) noexcept {
   Unlock(hold);
 }
 
-void View::Spin(uint32_t hopeless) const noexcept {
+void View::Spin(uint32_t hopeless, bool anyway) const noexcept {
   for (int round = 0; round < kSpinRounds; ++round) {
     // The lock too: who finds it taken pauses for longer than it will be held.
     if (core_.count() != hopeless && !Hold::IsTaken(&header().lock)) {
       if (hopeless == 0) core_.PrefetchFirst();
       return;
     }
+    if (!anyway && !StageHold::IsAnyHeld(core_)) return;
     os::SpinHint();
   }
 }

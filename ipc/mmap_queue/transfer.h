@@ -19,6 +19,7 @@
 #include <span>
 
 #include "ipc/channel.h"
+#include "ipc/copy.h"
 #include "ipc/mmap_queue/core.h"
 #include "ipc/mmap_queue/literal.h"
 #include "ipc/mmap_queue/lock.h"
@@ -34,10 +35,10 @@ inline constexpr int64_t kLookNanos = 40'000'000;
 // not fail because it met one of them.
 inline constexpr int64_t kLockNanos = 1'000'000;
 // Hints to the processor (25 ns each) while polling for the lock, before the first sleep for it and between two looks:
-// turns of many messages where messages are small; large ones fill their holder's time with copies anyway.
+// turns of many messages where messages are small. Large ones are copied without the lock, and then it is free soon.
 inline constexpr int kLockHints = 4000;
-inline constexpr int kTurnHints = 640;
-inline constexpr int kNoTurnHints = 40;
+inline constexpr Pauses kTurns = {.first_hints = 40, .longest_hints = 640};
+inline constexpr Pauses kNoTurns = {.first_hints = 4, .longest_hints = 40};
 
 // One process's view of a mapped queue. Its operations may run in any number of threads at once; the mapping must
 // outlive them.
@@ -64,8 +65,7 @@ class View {
     do {
       err = hold.Try(&header().lock);
       if (err == EBUSY) [[unlikely]] {
-        err =
-            hold.Poll(&header().lock, kLockHints, core_.max_message_bytes() < kStagedBytes ? kTurnHints : kNoTurnHints);
+        err = hold.Poll(&header().lock, kLockHints, core_.IsStaged() ? kNoTurns : kTurns);
       }
       if (err == EBUSY) [[unlikely]] {
         err = LockSlowly(limit, hold);
@@ -159,11 +159,12 @@ class View {
     Unlock(hold);
     waiting.asked = true;
     const IoResult may_wait = limit.MayWait();
-    if (may_wait.ok() && limit.spins()) Spin(hopeless);
+    if (may_wait.ok() && (limit.spins() || core_.IsStaged())) Spin(hopeless, limit.spins());
     return may_wait;
   }
-  // Polls without the lock for a bounded number of rounds, while the queue holds `hopeless` messages.
-  void Spin(uint32_t hopeless) const noexcept;
+  // Polls without the lock for a bounded number of rounds, while the queue holds `hopeless` messages; unless `anyway`,
+  // only while somebody copies in a stage: its commit, or its next call, is near.
+  void Spin(uint32_t hopeless, bool anyway) const noexcept;
 
   Core core_;
   int fd_ = -1;
@@ -184,7 +185,7 @@ IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit
     // A copy for nothing, when it is full.
     if (may_stage && core_.count() < core_.depth()) stage.TryTake(StageHold::From::kFront);
     const uint32_t copied_to = stage.slot();
-    if (copied_to != kNoSlot) memcpy(core_.SlotMemory(copied_to), message.data(), message.size());
+    if (copied_to != kNoSlot) CopyAcross(core_.SlotMemory(copied_to), message.data(), message.size());
     Hold hold;
     // The lock's line alone takes as long as all of these together.
     core_.PrefetchFirst();

@@ -30,7 +30,7 @@ class BasicSender {
     if (view_.overwrites()) return Overwrite(message);
     const LoanResult loan = Loan(deadline);
     if (!loan.result.ok()) return loan.result;
-    CopyFresh(loan.room.data(), message.data(), message.size());
+    CopyAcross(loan.room.data(), message.data(), message.size());
     return Publish(message.size());
   }
 

@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "ipc/copy.h"
 #include "ipc/shm_mpmc/ring_end.h"
 
 namespace ipcmark::shm_mpmc {
@@ -33,7 +34,11 @@ class BasicSender : private BasicEnd<Atomic> {
     const LoanResult loan = Loan(deadline);
     if (!loan.result.ok()) return loan.result;
     // Not CopyFresh: receivers poll this very line, and take it away between its stores more often the more they are.
-    if (!message.empty()) memcpy(loan.room.data(), message.data(), message.size());
+    if (message.size() >= kAcrossBytes) {
+      CopyAcross(loan.room.data(), message.data(), message.size());
+    } else if (!message.empty()) {
+      memcpy(loan.room.data(), message.data(), message.size());
+    }
     return Publish(message.size());
   }
 

@@ -29,7 +29,7 @@ class BasicSender {
     if (message.size() > view_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
     const LoanResult loan = Loan(deadline);
     if (!loan.result.ok()) return loan.result;
-    CopyFresh(loan.room.data(), message.data(), message.size());
+    CopyAcross(loan.room.data(), message.data(), message.size());
     return Publish(message.size());
   }
 
