@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -35,6 +36,9 @@ class PlainQueue {
   [[nodiscard]] Slot* slots() const { return reinterpret_cast<Slot*>(At(SlotsOffset())); }
   [[nodiscard]] uint32_t* free_slots() const {
     return reinterpret_cast<uint32_t*>(At(FreeOffset(SlotCount(header().depth_messages, header().max_message_bytes))));
+  }
+  [[nodiscard]] Stage* stages() const {
+    return reinterpret_cast<Stage*>(At(StagesOffset(header().depth_messages, header().max_message_bytes)));
   }
   [[nodiscard]] size_t bytes() const { return bytes_; }
 
@@ -104,7 +108,17 @@ inline bool SendToBoth(Core core, Model& model, std::mt19937_64& random, uint64_
   const uint32_t priority = RandomPriority(random);
   const auto message = conformance::MessageOf(0, n, conformance::LengthOf(n, core.max_message_bytes()));
   bool damaged = false;
-  const uint32_t slot = core.Prepare(message, priority, &damaged);
+  uint32_t slot;
+  if (core.stage_count() > 0 && random() % 2 == 0) {
+    const auto stage = static_cast<uint32_t>(random() % core.stage_count());
+    slot = core.StageSlot(stage);
+    EXPECT_NE(slot, kNoSlot);
+    if (slot == kNoSlot) return false;
+    std::copy(message.begin(), message.end(), core.SlotMemory(slot));
+    slot = core.PrepareStaged(stage, slot, static_cast<uint32_t>(message.size()), priority, &damaged);
+  } else {
+    slot = core.Prepare(message, priority, &damaged);
+  }
   EXPECT_FALSE(damaged);
   EXPECT_EQ(slot == kNoSlot, model.size() == core.depth());
   if (slot == kNoSlot) return false;
@@ -124,7 +138,16 @@ inline void ReceiveFromBoth(Core core, Model& model) {
   ASSERT_EQ(core.SlotAt(slot).priority, expected.priority);
   ASSERT_EQ(core.Payload(slot).size(), conformance::LengthOf(expected.n, core.max_message_bytes()));
   ASSERT_TRUE(conformance::IsMessageOf(core.Payload(slot), 0, expected.n)) << "message " << expected.n;
-  core.Take(slot);
+  const uint32_t stages = core.stage_count();
+  if (stages > 0 && expected.n % 2 == 0) {
+    const auto stage = static_cast<uint32_t>(expected.n % stages);
+    core.TakeStaged(slot, stage);
+    ASSERT_EQ(core.StageSlot(stage), slot);
+    ASSERT_TRUE(conformance::IsMessageOf(
+        {core.SlotMemory(slot), conformance::LengthOf(expected.n, core.max_message_bytes())}, 0, expected.n));
+  } else {
+    core.Take(slot);
+  }
   ASSERT_EQ(core.header().count.load(), model.size());
 }
 
