@@ -13,7 +13,7 @@
 //   receiver   one of two receivers, at a random moment
 //   holder     a sender that is inside the lock, while the other sender and the receiver are blocked on it: it is
 //              stopped (SIGSTOP) again and again until the others stand still and the kernel shows them asleep;
-//              all send kHoldersBytes, whatever the row's bytes: a lock held for a short copy is hard to hit
+//              all send kHoldersBytes, whatever the row's bytes: large messages are copied without the lock
 //
 // Everything that the survivors receive is checked. No recovery within kRecoveryBoundNanos is an error. Usage is that
 // of the process that kills. The processes are not pinned: there are three.
@@ -147,8 +147,8 @@ struct RecoveryProcesses {
 };
 
 // Of a trial that kills the holder of the lock.
-inline constexpr uint32_t kHoldersBytes = 64 << 10;
-inline constexpr uint32_t kHoldersDepth = 4;
+inline constexpr uint32_t kHoldersBytes = 1 << 10;
+inline constexpr uint32_t kHoldersDepth = 64;
 
 inline void SpinFor(int64_t nanos) noexcept { AwaitInstant(os::MonotonicNanos() + nanos); }
 
@@ -190,9 +190,9 @@ absl::StatusOr<int64_t> RecoverOnce(const SliceSpec& spec, uint64_t seed) {
   SliceSpec trial = spec;
   Geometry& geometry = trial.geometry;
   if (spec.victim == Victim::kHolder) {
-    // So large that a sender spends much of its time inside the lock, copying: whoever is stopped at random is there.
-    trial.message_bytes = std::max(trial.message_bytes, kHoldersBytes);
-    geometry.max_message_bytes = std::max(geometry.max_message_bytes, kHoldersBytes);
+    // A sender spends much of its time inside the lock, copying, and little asleep: it is stopped there soon.
+    trial.message_bytes = kHoldersBytes;
+    geometry.max_message_bytes = kHoldersBytes;
     geometry.depth_messages = kHoldersDepth;
   }
   const bool kills_receiver = spec.victim == Victim::kReceiver;
