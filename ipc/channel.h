@@ -80,6 +80,10 @@ struct Capabilities {
   bool shows_signals = true;
   // Its ends exclude each other with a lock in shared memory: one that stands still inside holds up all others.
   bool locks = false;
+  // Bytes that somebody has changed in its shared memory make an end fail (kError with EBADMSG), or show it other
+  // messages; no operation outlives its deadline for them, and no process dies. Tested by each one's damage_test and by
+  // stress/faults/corrupted_bytes.cc.
+  bool withstands_damage = false;
 };
 
 // What a broadcast does about a receiver that is a whole depth behind.

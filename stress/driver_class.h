@@ -41,7 +41,7 @@ class Driver {
   bool Kill(Position victim, const struct Strike& strike);
   bool SendAway(Position victim, bool* gone);
   void Expect(Position departure);
-  bool Replace(Position victim);
+  bool Replace(Position victim, const struct Strike& strike);
   bool AwaitMoment(const struct Strike& strike, bool must_happen);
 
   bool Spawn(Position position, uint32_t generation, uint64_t quota);

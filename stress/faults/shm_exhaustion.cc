@@ -10,9 +10,10 @@ namespace {
 
 constexpr uint64_t kMostHoldNanos = 4'000'000;
 
-void Exhaust(std::span<const pid_t> /*victims*/, uint64_t seed) {
+std::string Exhaust(const TrialPlan& /*plan*/, std::span<const pid_t> /*victims*/, uint64_t seed) {
   const LoweredShmLimits lowered;
   Hold(static_cast<int64_t>(Random(seed).Below(kMostHoldNanos)));
+  return "";
 }
 
 std::vector<Strike> Exhaustions(const TrialPlan& plan, Random random) {
