@@ -1,17 +1,24 @@
 #include "stress/census.h"
 
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "ipc/os/clock.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -77,11 +84,43 @@ Traces TakeTraces() {
   for (const SegmentLine& segment : OwnSegments()) ++traces[absl::StrCat("System V segment ", segment.id)];
   for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", gone)) {
     const std::string name = entry.path().filename().string();
-    if (name.find(absl::StrCat(getpid())) != std::string::npos) ++traces[absl::StrCat("file /dev/shm/", name)];
+    if (IsNamedAfter(name, getpid())) ++traces[absl::StrCat("file /dev/shm/", name)];
   }
   siginfo_t info;
   if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) ++traces["child process"];
   return traces;
+}
+
+bool IsNamedAfter(const std::string& file, pid_t process) {
+  for (const absl::string_view part : absl::StrSplit(file, '.')) {
+    if (!part.empty() && std::ranges::all_of(part, absl::ascii_isdigit)) return part == absl::StrCat(process);
+  }
+  return false;
+}
+
+namespace {
+
+bool IsQuiet(pid_t process, int signal_number) {
+  std::ifstream status(absl::StrFormat("/proc/%d/status", process));
+  const uint64_t bit = uint64_t{1} << (signal_number - 1);
+  for (std::string line; std::getline(status, line);) {
+    // Blocked: its handler is running.
+    for (const char* field : {"SigPnd:", "ShdPnd:", "SigBlk:"}) {
+      if (line.starts_with(field) && (std::stoull(line.substr(strlen(field)), nullptr, 16) & bit) != 0) return false;
+    }
+  }
+  std::ifstream children(absl::StrFormat("/proc/%d/task/%d/children", process, process));
+  pid_t child = 0;
+  return !(children >> child);
+}
+
+}  // namespace
+
+void AwaitQuiet(std::span<const pid_t> processes, int signal_number) {
+  const Deadline end = os::After(5 * os::kNanosPerSecond);
+  for (const pid_t process : processes) {
+    while (!IsQuiet(process, signal_number) && !os::HasPassed(end)) sched_yield();
+  }
 }
 
 std::string FindLeftBehind(const Traces& before, const Traces& now) {

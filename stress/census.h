@@ -16,6 +16,13 @@ namespace ipcmark::stress {
 using Traces = std::map<std::string, int>;
 Traces TakeTraces();
 
+// Whether a file in /dev/shm says that it is `process`'s: between the dots of its name the first whole number is that
+// process's id ("ipcmark.4711.0", "mq.ipcmark.4711").
+bool IsNamedAfter(const std::string& file, pid_t process);
+
+// Waits until none of `processes` has a child or still has to handle `signal_number`, or has ended; for 5 s at most.
+void AwaitQuiet(std::span<const pid_t> processes, int signal_number);
+
 // "" or the first thing of which there is more than `before`.
 std::string FindLeftBehind(const Traces& before, const Traces& now);
 

@@ -38,6 +38,16 @@ TEST(Census, FindsAChildThatNobodyHasReaped) {
   EXPECT_EQ(FindLeftBehind(before, TakeTraces()), "");
 }
 
+TEST(Census, KnowsWhoseAFileIs) {
+  EXPECT_TRUE(IsNamedAfter("ipcmark.471.0.99", 471));
+  EXPECT_TRUE(IsNamedAfter("mq.ipcmark.471", 471));
+  EXPECT_FALSE(IsNamedAfter("ipcmark.4711.0", 471)) << "a part of another id";
+  EXPECT_FALSE(IsNamedAfter("ipcmark.1471", 471)) << "a part of another id";
+  EXPECT_FALSE(IsNamedAfter("ipcmark.12.471", 471)) << "another process's 471st";
+  EXPECT_FALSE(IsNamedAfter("sem.a471", 471));
+  EXPECT_FALSE(IsNamedAfter("", 471));
+}
+
 TEST(Census, FindsASegmentAndAnAttachmentThatNobodyAccountsFor) {
   const Traces before = TakeTraces();
   const int id = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
