@@ -6,6 +6,8 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -45,6 +47,10 @@ enum class Defect : uint8_t {
   kLosesOnSignal,     // a call that a signal interrupts has taken a message
   kGivesUpOnStopped,  // takes a peer that is silent for a while for dead
   kNeedsDescriptor,   // opens something for every message
+  kNeedsLocking,      // locks a page for every message
+  kNeedsDisk,         // writes every message to a file, too
+  kNeedsSegment,      // makes a System V segment for every message
+  kTrustsClock,       // takes a peer whose clock says something else for dead
   kStarves,           // one receiver gets nothing for long while the others are served
   kLosesOnClose,      // an accepted message goes with the end that is closed
 };
@@ -61,7 +67,10 @@ inline constexpr int64_t kDefectNanos = 1'000'000;
 inline constexpr int64_t kStarvedNanos = 1'400'000'000;
 
 // The words that all processes share, by index.
-enum Word : int { kLock, kSleepers, kHeld, kSent, kDepth, kWords };
+enum Word : int { kLock, kSleepers, kHeld, kSent, kDepth, kSentAtSeconds, kWords };
+
+// Senders' and receivers' clocks that differ by more are those of the dead.
+inline constexpr int64_t kClockSeconds = 5;
 
 // Where an end stays that is never to come back.
 [[noreturn]] inline void SleepForEver() noexcept {
@@ -121,6 +130,18 @@ class BrokenSender {
     } else if constexpr (kDefect == Defect::kNeedsDescriptor) {
       const os::Fd fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
       if (!fd.valid()) return IoResult::Of(Outcome::kError, errno);
+    } else if constexpr (kDefect == Defect::kNeedsLocking) {
+      if (mlock(&count_, sizeof(count_)) != 0) return IoResult::Of(Outcome::kError, errno);
+      munlock(&count_, sizeof(count_));
+    } else if constexpr (kDefect == Defect::kNeedsDisk) {
+      const os::Fd file(open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+      if (write(file.get(), message.data(), message.size()) < 0) return IoResult::Of(Outcome::kError, errno);
+    } else if constexpr (kDefect == Defect::kNeedsSegment) {
+      const int id = shmget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
+      if (id < 0) return IoResult::Of(Outcome::kError, errno);
+      shmctl(id, IPC_RMID, nullptr);
+    } else if constexpr (kDefect == Defect::kTrustsClock) {
+      words_[kSentAtSeconds] = static_cast<uint32_t>(os::MonotonicNanos() / os::kNanosPerSecond);
     } else if constexpr (kDefect == Defect::kCriesWolf) {
       if (count_++ == kDefectAt) return IoResult::Of(Outcome::kPeerDead, 0);
     } else if constexpr (kDefect == Defect::kCrashes) {
@@ -195,6 +216,11 @@ class BrokenReceiver {
     if (kDefect == Defect::kLosesOnSignal && result.outcome == Outcome::kInterrupted) {
       std::vector<std::byte> lost(buffer.size());
       end_.Receive(lost, os::After(kDefectNanos));
+    }
+    if (kDefect == Defect::kTrustsClock && result.ok()) {
+      const int64_t sent_at_seconds = (sleepers_ - kSleepers)[kSentAtSeconds].load();
+      const int64_t since_seconds = os::MonotonicNanos() / os::kNanosPerSecond - sent_at_seconds;
+      if (since_seconds < -kClockSeconds || since_seconds > kClockSeconds) return IoResult::Of(Outcome::kPeerDead);
     }
     if (kDefect == Defect::kLeaksSlot && result.ok()) (sleepers_ - kSleepers)[kHeld].fetch_sub(1);
     if (!result.ok()) {
