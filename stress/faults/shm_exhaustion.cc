@@ -1,5 +1,5 @@
 // No System V segment is to be had for some milliseconds (SHMMNI and SHMALL fall to 1): ends that are open must need no
-// further one. That Create says so in a sentence is tested in stress/shm_limits_test.cc.
+// further one. That Create says so in a sentence is tested in stress/private_namespace_test.cc.
 
 #include "stress/draw.h"
 #include "stress/faults/fault.h"
