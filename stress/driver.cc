@@ -18,6 +18,7 @@
 #include "stress/driver_class.h"
 #include "stress/history.h"
 #include "stress/message.h"
+#include "stress/shared_memory.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -223,6 +224,8 @@ void Driver::NoteAttachCounts() {
     if (group_.running(child)) processes.push_back(group_.pid(child));
   }
   if (attach_miscount_.empty()) attach_miscount_ = FindAttachMiscount(processes);
+  const std::vector<int64_t> mapped = MappedSegments(processes, plan_.memory);
+  if (segment_misfate_.empty()) segment_misfate_ = FindMisfate(AllSegments(), mapped, mapped);
 }
 
 absl::StatusOr<Record> Driver::Run() {
@@ -236,6 +239,7 @@ absl::StatusOr<Record> Driver::Run() {
   record.stuck = stuck_;
   record.unexpected = unexpected_;
   record.attach_miscount = attach_miscount_;
+  record.segment_misfate = segment_misfate_;
   record.strikes = strikes_;
   record.worst_recovery_nanos = worst_recovery_nanos_;
   record.sender_kills = kills_[static_cast<int>(Side::kSender)];

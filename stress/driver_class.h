@@ -88,6 +88,7 @@ class Driver {
   uint64_t completed_at_strike_ = 0;
   int64_t worst_recovery_nanos_ = 0;
   std::string attach_miscount_;
+  std::string segment_misfate_;
   std::string stuck_;
   std::string unexpected_;
   absl::Status error_;

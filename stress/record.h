@@ -77,6 +77,7 @@ struct Record {
   // "" or what was more than before once the object was destroyed, and where the kernel's attach count was wrong.
   std::string left_behind;
   std::string attach_miscount;
+  std::string segment_misfate;   // "" or a segment that went too early or stayed too long (census.h: FindMisfate)
   int64_t most_early_nanos = 0;  // kDeadline before the deadline, by so much
   uint64_t sender_kills = 0;     // ends that left without closing
   uint64_t receiver_kills = 0;

@@ -56,4 +56,25 @@ std::vector<std::string> NewObjects(const std::vector<SharedRange>& before, cons
   return objects;
 }
 
+std::vector<int64_t> SegmentsAmong(const std::vector<std::string>& objects) {
+  std::vector<int64_t> segments;
+  for (const std::string& object : objects) {
+    // As Parse composes it: device, inode, name.
+    const size_t inode = object.find(' ') + 1;
+    if (object.find("/SYSV") == object.find(' ', inode) + 1) segments.push_back(std::stoll(object.substr(inode)));
+  }
+  return segments;
+}
+
+std::vector<int64_t> MappedSegments(std::span<const pid_t> processes, const std::vector<std::string>& objects) {
+  std::vector<int64_t> segments;
+  for (const pid_t process : processes) {
+    for (const SharedRange& range : RangesOf(process, objects)) {
+      // One that was split counts by its start.
+      if (range.segment >= 0 && range.offset == 0) segments.push_back(range.segment);
+    }
+  }
+  return segments;
+}
+
 }  // namespace ipcmark::stress

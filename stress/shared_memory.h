@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,12 @@ std::vector<SharedRange> RangesOf(pid_t process, const std::vector<std::string>&
 
 // The objects that `now` has and `before` has not, each once.
 std::vector<std::string> NewObjects(const std::vector<SharedRange>& before, const std::vector<SharedRange>& now);
+
+// The ids of those `objects` that are System V segments.
+std::vector<int64_t> SegmentsAmong(const std::vector<std::string>& objects);
+
+// The segments among the ranges of `processes` that belong to one of `objects`: an id for each mapping.
+std::vector<int64_t> MappedSegments(std::span<const pid_t> processes, const std::vector<std::string>& objects);
 
 }  // namespace ipcmark::stress
 

@@ -156,7 +156,12 @@ template <Primitive P>
 absl::StatusOr<Record> RunTrial(const TrialRequest& request) {
   const Traces before = TakeTraces();
   absl::StatusOr<Record> record = RunTrialWithin<P>(request);
-  if (record.ok()) record->left_behind = FindLeftBehind(before, TakeTraces());
+  if (!record.ok()) return record;
+  record->left_behind = FindLeftBehind(before, TakeTraces());
+  if (record->segment_misfate.empty()) {
+    // Nobody is to have it any more.
+    record->segment_misfate = FindMisfate(AllSegments(), SegmentsAmong(record->plan.memory), {});
+  }
   return record;
 }
 

@@ -47,6 +47,7 @@ enum class Defect : uint8_t {
   kLosesOnSignal,     // a call that a signal interrupts has taken a message
   kGivesUpOnStopped,  // takes a peer that is silent for a while for dead
   kNeedsDescriptor,   // opens something for every message
+  kKeepsSegment,      // an attachment that nobody gives back keeps its segment alive
   kNeedsLocking,      // locks a page for every message
   kNeedsDisk,         // writes every message to a file, too
   kNeedsSegment,      // makes a System V segment for every message
@@ -282,6 +283,7 @@ class Broken {
     absl::StatusOr<os::Mapping> words = os::Mapping::SharedAnonymous(kWords * sizeof(std::atomic<uint32_t>));
     if (!words.ok()) return words.status();
     static_cast<std::atomic<uint32_t>*>(words->address())[kDepth] = geometry.depth_messages;
+    if constexpr (kDefect == Defect::kKeepsSegment) (void)shmat(object->segment().id(), nullptr, 0);
     if (kDefect == Defect::kLeaksDescriptor) (void)!dup(STDERR_FILENO);
     return Broken(geometry, *std::move(object), *std::move(words));
   }

@@ -95,6 +95,10 @@ const Case kCases[] = {
     {"TrustsClock", Entry<Ring, Defect::kTrustsClock>(), 1, 1, "clock_jump", "no_loss", "outcome"},
     {"NeedsDisk", Entry<Ring, Defect::kNeedsDisk>(), 1, 1, "disk_full", "outcome"},
     {"NeedsSegment", Entry<Ring, Defect::kNeedsSegment>(), 1, 1, "shm_exhaustion", "outcome"},
+    {"KeepsSegment", Entry<Ring, Defect::kKeepsSegment>(), 1, 1, "attach_churn", "marked_segment",
+     "nothing_left_behind"},
+    {"KeepsSegmentInSpiteOfKills", Entry<Ring, Defect::kKeepsSegment>(), 1, 1, "sigkill", "marked_segment",
+     "nothing_left_behind"},
     {"Starves", Entry<Queue, Defect::kStarves>(), 1, 3, "none", "fairness"},
     {"LosesOnClose", Entry<Ring, Defect::kLosesOnClose>(), 1, 1, "attach_churn", "no_loss", "capacity"},
     {"ExitsWithLock", Entry<Queue, Defect::kDiesWithLock>(), 3, 1, "exit_without_close", "liveness"},
@@ -158,13 +162,11 @@ TEST(MemoryPressure, MakesTheProcessesFaultPagesInAgain) {
     rusage after{};
     getrusage(RUSAGE_CHILDREN, &before);
     for (uint64_t seed = kFirstSeed; seed < kFirstSeed + 4; ++seed) {
-      const absl::StatusOr<Record> record = ring.run({.geometry = {.depth_messages = 4,
-                                                                   .max_message_bytes = 4096,
-                                                                   .wait = Wait::kBlock,
-                                                                   .senders = 1,
-                                                                   .receivers = 1},
-                                                      .fault = &FaultByName(fault),
-                                                      .seed = seed});
+      const absl::StatusOr<Record> record = ring.run(
+          {.geometry =
+               {.depth_messages = 4, .max_message_bytes = 4096, .wait = Wait::kBlock, .senders = 1, .receivers = 1},
+           .fault = &FaultByName(fault),
+           .seed = seed});
       EXPECT_TRUE(record.ok()) << record.status();
     }
     getrusage(RUSAGE_CHILDREN, &after);
