@@ -8,7 +8,7 @@
 namespace ipcmark::stress {
 namespace {
 
-constexpr size_t kLogsOffset = 1024;
+constexpr size_t kLogsOffset = 2048;
 static_assert(sizeof(Board::Shared) <= kLogsOffset);
 
 uint64_t AllLogs(const TrialPlan& plan) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "stress/notice_check.h"
 #include "stress/plan.h"
 
 namespace ipcmark::stress {
@@ -39,8 +40,9 @@ struct Audit {
   uint64_t found;     // messages that nobody should have left
   uint64_t accepted;  // of fill_bytes each, until it was full
   uint64_t returned;
-  uint64_t torn;        // of those returned
-  uint64_t misordered;  // came before one that should have come first
+  uint64_t torn;          // of those returned
+  uint64_t misordered;    // came before one that should have come first
+  NoticeFinding notices;  // only where its ends know notifications
 };
 
 // To be overtaken by fewer is what any queue without turns does.

@@ -100,6 +100,44 @@ absl::Status RunReceiver(P& object, Board& board, uint32_t index, os::Gate& gate
 }
 
 template <Primitive P>
+NoticeFinding AuditNotices(P& object, const TrialPlan& plan, SenderOf<P>& sender, ReceiverOf<P>& receiver) {
+  std::vector<std::byte> buffer(plan.geometry.max_message_bytes);
+  const std::span<const std::byte> message = std::span(buffer).first(kSmallestMessageBytes);
+  const auto notify = [&](const sigevent* event) { return receiver.Notify(event); };
+  const auto send = [&] { return sender.Send(message, Deadline::Immediate()).ok(); };
+  const auto receive = [&] { return receiver.Receive(buffer, Deadline::Immediate()).ok(); };
+  const auto register_elsewhere = [&] {
+    // In a child that ends by a signal: its end is never closed.
+    auto* const end = new absl::StatusOr<ReceiverOf<P>>(object.OpenReceiver());
+    sigevent event = {};
+    event.sigev_notify = SIGEV_NONE;
+    return end->ok() && (*end)->Notify(&event).ok();
+  };
+  const auto receive_waiting = [&] {
+    absl::StatusOr<ReceiverOf<P>> end = object.OpenReceiver();
+    return end.ok() && end->Receive(buffer, Deadline::Never()).ok();
+  };
+  const auto send_many = [&](uint64_t messages) {
+    absl::StatusOr<SenderOf<P>> end = object.OpenSender();
+    bool sent = end.ok();
+    Random random(plan.seed);
+    for (; sent && messages > 0; --messages) {
+      // Often as long as it takes to empty the object and register.
+      for (uint64_t pauses = random.Below(400); pauses > 0; --pauses) os::SpinHint();
+      sent = end->Send(message, Deadline::Never()).ok();
+    }
+    return sent;
+  };
+  return CheckNotices({.notify = notify,
+                       .send = send,
+                       .receive = receive,
+                       .register_elsewhere = register_elsewhere,
+                       .receive_waiting = receive_waiting,
+                       .send_many = send_many},
+                      plan.seed, plan.liveness_nanos / 2);
+}
+
+template <Primitive P>
 absl::Status AuditObject(P& object, Board& board) {
   absl::StatusOr<SenderOf<P>> sender = object.OpenSender();
   if (!sender.ok()) return sender.status();
@@ -119,7 +157,11 @@ absl::Status AuditObject(P& object, Board& board) {
       return receiver->Receive(buffer, Deadline::Immediate());
     }
   };
-  return RefillAndEmpty(board, send, receive);
+  absl::Status audited = RefillAndEmpty(board, send, receive);
+  if constexpr (NotifyingReceiveEnd<ReceiverOf<P>>) {
+    if (audited.ok()) board.shared().audit.notices = AuditNotices(object, board.plan(), *sender, *receiver);
+  }
+  return audited;
 }
 
 // What a damaged object answers does not matter, as long as it does.
