@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
@@ -17,6 +18,7 @@ namespace {
 
 constexpr uint64_t kSteps = 60;
 constexpr uint64_t kManyMessages = 200;
+constexpr size_t kStepsShown = 12;
 
 // Queued and not merged, so that two of them are seen as two.
 int NoticeSignal() { return SIGRTMIN + 3; }
@@ -65,7 +67,9 @@ class Check {
  private:
   void Break(const char* expected, const char* seen) {
     if (finding_.breach[0] != '\0') return;
-    snprintf(finding_.breach, sizeof(finding_.breach), "expected %s, seen %s", expected, seen);
+    const size_t shown = std::min(steps_.size(), kStepsShown);
+    snprintf(finding_.breach, sizeof(finding_.breach), "expected %s, seen %s (step %zu; the last ones: %s)", expected,
+             seen, steps_.size(), steps_.substr(steps_.size() - shown).c_str());
   }
 
   // Whether a notification is there, or comes within `nanos`, with the number of the last registration.
@@ -97,8 +101,11 @@ class Check {
     return operations_.notify(&event);
   }
 
+  // A step's letter: registers, gives up, sends, takes, has a waiting receiver, kills a registrant.
   void Step() {
-    switch (random_.Below(7)) {
+    const uint64_t drawn = random_.Below(7);
+    steps_ += "rrgsstw"[drawn];
+    switch (drawn) {
       case 0:
       case 1: {
         const IoResult result = Register();
@@ -134,6 +141,7 @@ class Check {
         if (random_.OneIn(2)) {
           WithAWaitingReceiver();
         } else {
+          steps_.back() = 'k';
           WithADeadRegistrant();
         }
         break;
@@ -226,6 +234,7 @@ class Check {
   int number_ = 0;
   bool registered_ = false;
   uint64_t held_ = 0;
+  std::string steps_;
 };
 
 }  // namespace

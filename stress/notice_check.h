@@ -33,7 +33,7 @@ struct NoticeOperations {
 
 struct NoticeFinding {
   uint64_t expected;  // notifications that the model asked for, and that came
-  char breach[160];   // "" or "expected ..., seen ..."
+  char breach[200];   // "" or "expected ..., seen ..."
 };
 
 // The object is empty and holds at least one message. Nothing waits longer than `patience_nanos`.

@@ -14,10 +14,14 @@
 
 #include "absl/status/statusor.h"
 #include "ipc/channel.h"
+#include "ipc/os/cpu.h"
 #include "ipc/os/process_group.h"
 #include "stress/audit.h"
 #include "stress/census.h"
+#include "stress/draw.h"
 #include "stress/driver.h"
+#include "stress/notice_check.h"
+#include "stress/random.h"
 #include "stress/scripts.h"
 #include "stress/shared_memory.h"
 #include "stress/subject.h"
@@ -101,6 +105,7 @@ absl::Status RunReceiver(P& object, Board& board, uint32_t index, os::Gate& gate
 
 template <Primitive P>
 NoticeFinding AuditNotices(P& object, const TrialPlan& plan, SenderOf<P>& sender, ReceiverOf<P>& receiver) {
+  if constexpr (requires { P::kNoticeSettlingNanos; }) Hold(P::kNoticeSettlingNanos);
   std::vector<std::byte> buffer(plan.geometry.max_message_bytes);
   const std::span<const std::byte> message = std::span(buffer).first(kSmallestMessageBytes);
   const auto notify = [&](const sigevent* event) { return receiver.Notify(event); };

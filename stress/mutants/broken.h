@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <unistd.h>
@@ -48,6 +49,9 @@ enum class Defect : uint8_t {
   kGivesUpOnStopped,  // takes a peer that is silent for a while for dead
   kNeedsDescriptor,   // opens something for every message
   kKeepsSegment,      // an attachment that nobody gives back keeps its segment alive
+  kNeverRearmed,      // a second registration for a notification comes to nothing
+  kNotifiesAtOnce,    // a registration is told of a message that did not come
+  kForgetsToNotify,   // one notification in three does not go out
   kNeedsLocking,      // locks a page for every message
   kNeedsDisk,         // writes every message to a file, too
   kNeedsSegment,      // makes a System V segment for every message
@@ -232,6 +236,16 @@ class BrokenReceiver {
     return count_++ == kDefectAt ? Spoil(buffer, result, deadline) : result;
   }
 
+  IoResult Notify(const sigevent* event) noexcept requires NotifyingReceiveEnd<E> {
+    if (event == nullptr || ++registrations_ == 1) return end_.Notify(event);
+    if constexpr (kDefect == Defect::kNeverRearmed) return IoResult::Ok(0);
+    sigevent changed = *event;
+    if (kDefect == Defect::kForgetsToNotify && registrations_ % 3 == 0) changed.sigev_notify = SIGEV_NONE;
+    const IoResult result = end_.Notify(&changed);
+    if (kDefect == Defect::kNotifiesAtOnce && result.ok()) sigqueue(getpid(), event->sigev_signo, event->sigev_value);
+    return result;
+  }
+
  private:
   IoResult Spoil(std::span<std::byte> buffer, IoResult result, Deadline deadline) noexcept {
     const std::span<std::byte> message = buffer.first(result.bytes);
@@ -259,6 +273,7 @@ class BrokenReceiver {
   E end_;
   std::atomic<uint32_t>* sleepers_;
   uint64_t count_ = 0;
+  uint64_t registrations_ = 0;
   std::vector<std::byte> kept_;
 };
 

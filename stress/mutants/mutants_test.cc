@@ -7,6 +7,7 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "ipc/kernel_mq/kernel_mq.h"
 #include "ipc/mmap_queue/mmap_queue.h"
 #include "ipc/pipe/pipe.h"
 #include "ipc/sysv_shm/sysv_shm.h"
@@ -60,6 +61,7 @@ PrimitiveEntry Textbooks() {
 using Ring = sysv_shm::Channel;
 using Queue = mmap_queue::Channel;
 using Pipe = pipe::Channel;
+using KernelQueue = kernel_mq::Channel;
 
 const Case kCases[] = {
     {"UnbrokenRing", Entry<Ring, Defect::kNothing>(), 1, 1, "none", ""},
@@ -99,6 +101,10 @@ const Case kCases[] = {
      "nothing_left_behind"},
     {"KeepsSegmentInSpiteOfKills", Entry<Ring, Defect::kKeepsSegment>(), 1, 1, "sigkill", "marked_segment",
      "nothing_left_behind"},
+    {"UnbrokenKernelQueue", Entry<KernelQueue, Defect::kNothing>(), 3, 3, "attach_churn", ""},
+    {"NeverRearmed", Entry<KernelQueue, Defect::kNeverRearmed>(), 1, 1, "none", "notification"},
+    {"NotifiesAtOnce", Entry<KernelQueue, Defect::kNotifiesAtOnce>(), 1, 1, "none", "notification"},
+    {"ForgetsToNotify", Entry<KernelQueue, Defect::kForgetsToNotify>(), 3, 3, "sigkill", "notification"},
     {"Starves", Entry<Queue, Defect::kStarves>(), 1, 3, "none", "fairness"},
     {"LosesOnClose", Entry<Ring, Defect::kLosesOnClose>(), 1, 1, "attach_churn", "no_loss", "capacity"},
     {"ExitsWithLock", Entry<Queue, Defect::kDiesWithLock>(), 3, 1, "exit_without_close", "liveness"},
