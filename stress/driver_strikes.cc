@@ -95,7 +95,13 @@ bool Driver::Replace(Position victim, const struct Strike& strike) {
   const uint64_t sent = log.completed.load(std::memory_order_relaxed);
   const uint64_t quota = log.quota > sent + kLeastQuota ? log.quota - sent : kLeastQuota;
   std::optional<ShiftedClock> shifted;
-  if (strike.clock_shift_nanos != 0) shifted.emplace(strike.clock_shift_nanos);
+  if (strike.clock_shift_nanos != 0) {
+    shifted.emplace(strike.clock_shift_nanos);
+    if (!shifted->works()) {
+      unexpected_ = absl::StrCat("no time namespace that is ", strike.clock_shift_nanos, " ns ahead");
+      return false;
+    }
+  }
   if (!Spawn(victim, log.generation + 1, quota)) return false;
   shifted.reset();
   const EndLog& replacement = board_.log(victim.side, current(victim.side)[victim.slot]);

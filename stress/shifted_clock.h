@@ -18,13 +18,14 @@ namespace ipcmark::stress {
 class ShiftedClock {
  public:
   explicit ShiftedClock(int64_t nanos) : before_seconds_(OffsetSeconds()) {
-    Enter(before_seconds_ + nanos / 1'000'000'000);
+    works_ = Enter(before_seconds_ + nanos / 1'000'000'000);
   }
   // Not setns(2) back, which would need a right over the namespace of the machine: a new one that looks like it.
   ~ShiftedClock() { Enter(before_seconds_); }
   ShiftedClock(const ShiftedClock&) = delete;
   ShiftedClock& operator=(const ShiftedClock&) = delete;
 
+  [[nodiscard]] bool works() const { return works_; }
   static bool WorksHere() { return Enter(OffsetSeconds()); }
 
  private:
@@ -46,6 +47,7 @@ class ShiftedClock {
 
   static constexpr const char* kOffsets = "/proc/self/timens_offsets";
   int64_t before_seconds_;
+  bool works_ = false;
 };
 
 // Whether this run may do so. Said by isolation.cc, once, before any fork.
