@@ -1,6 +1,6 @@
-// Victims get hardly any CPU for some milliseconds: they are SCHED_IDLE while spinners keep every CPU busy. Who holds
-// something then holds it for as long as a peer that was stopped, and is not dead. Where this user could not take them
-// out of SCHED_IDLE again, there are more spinners instead, with whom they have to share.
+// Victims get hardly any CPU for some milliseconds: they are SCHED_IDLE on one or two CPUs that spinners keep busy. Who
+// holds something then holds it for as long as a peer that was stopped, and is not dead. Where this user could not take
+// them out of SCHED_IDLE again, there are more spinners instead, with whom they have to share.
 
 #include <sched.h>
 #include <signal.h>
@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "ipc/os/cpu.h"
@@ -20,14 +21,18 @@ namespace {
 constexpr uint64_t kMostHoldNanos = 8'000'000;
 constexpr int kSpinnersWhoShare = 4;  // per CPU
 
+void Bind(pid_t process, std::span<const int> cpus) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int cpu : cpus) CPU_SET(cpu, &set);
+  sched_setaffinity(process, sizeof(set), &set);
+}
+
 pid_t StartSpinner(int cpu) {
   const pid_t spinner = _Fork();
   if (spinner != 0) return spinner;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  sched_setaffinity(0, sizeof(set), &set);
+  Bind(0, {&cpu, 1});
   for (;;) os::SpinHint();
 }
 
@@ -51,15 +56,21 @@ std::string Starve(const TrialPlan& /*plan*/, std::span<const pid_t> victims, ui
   const sched_param param = {.sched_priority = 0};
   std::vector<pid_t> spinners;
   const bool idle = MayComeBack();
-  for (const int cpu : os::AllowedCpus()) {
+  Random random(seed);
+  const std::vector<int> cpus = os::AllowedCpus();
+  const size_t first = random.Below(cpus.size());
+  const std::span<const int> busy = std::span(cpus).subspan(first, std::min<size_t>(2, cpus.size() - first));
+  for (const int cpu : busy) {
     for (int i = 0; i < (idle ? 1 : kSpinnersWhoShare); ++i) spinners.push_back(StartSpinner(cpu));
   }
   for (const pid_t victim : victims) {
+    Bind(victim, busy);
     if (idle) sched_setscheduler(victim, SCHED_IDLE, &param);
   }
-  Hold(static_cast<int64_t>(Random(seed).Below(kMostHoldNanos)));
+  Hold(static_cast<int64_t>(random.Below(kMostHoldNanos)));
   std::string wrong;
   for (const pid_t victim : victims) {
+    Bind(victim, cpus);
     // A victim that has ended has no policy.
     if (idle && sched_setscheduler(victim, SCHED_OTHER, &param) != 0 && errno != ESRCH) wrong = "SCHED_IDLE for ever";
   }
