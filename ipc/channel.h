@@ -8,10 +8,13 @@
 //   Capabilities       what a primitive promises; ipc/conformance tests each promise
 //   Geometry           what one object of it looks like: depth, message size, ends
 //   Deadline, Outcome, IoResult   one operation: until when, and what came of it
-//   SendEnd, ReceiveEnd, PrioritySendEnd, PriorityReceiveEnd, LoaningSendEnd, LoaningReceiveEnd, Primitive   concepts
+//   SendEnd, ReceiveEnd, PrioritySendEnd, PriorityReceiveEnd, LoaningSendEnd, LoaningReceiveEnd, NotifyingReceiveEnd,
+//   Primitive          concepts
 //
 // A primitive NAME is a folder ipc/NAME, a header ipc/NAME/NAME.h, a namespace ipcmark::NAME with a class `Channel`
 // that models Primitive, and one line in ipc/primitives.bzl. Nothing else has to change.
+
+#include <signal.h>
 
 #include <concepts>
 #include <cstddef>
@@ -80,6 +83,10 @@ struct Capabilities {
   bool shows_signals = true;
   // Its ends exclude each other with a lock in shared memory: one that stands still inside holds up all others.
   bool locks = false;
+  // Bytes that somebody has changed in its shared memory make an end fail (kError with EBADMSG), or show it other
+  // messages; no operation outlives its deadline for them, and no process dies. Tested by each one's damage_test and by
+  // stress/faults/corrupted_bytes.cc.
+  bool withstands_damage = false;
 };
 
 // What a broadcast does about a receiver that is a whole depth behind.
@@ -204,6 +211,15 @@ concept LoaningReceiveEnd = ReceiveEnd<E> && requires(E end, Deadline deadline) 
   noexcept->std::same_as<ViewResult>;
   { end.Release() }
   noexcept->std::same_as<void>;
+};
+
+// Notifications (mq_notify(3)). Notify registers this process for one: it is told, as `event` says, when a message
+// comes to the empty object while no receiver waits, and is registered no longer then. Null gives the registration up.
+// kError with EBUSY while one stands, whoever's it is.
+template <typename E>
+concept NotifyingReceiveEnd = ReceiveEnd<E> && requires(E end, const sigevent* event) {
+  { end.Notify(event) }
+  noexcept->std::same_as<IoResult>;
 };
 
 // The object itself. Create runs in the parent, before fork, and owns the kernel object: whatever becomes of the

@@ -8,7 +8,7 @@
 namespace ipcmark::stress {
 namespace {
 
-constexpr size_t kLogsOffset = 1024;
+constexpr size_t kLogsOffset = 2048;
 static_assert(sizeof(Board::Shared) <= kLogsOffset);
 
 uint64_t AllLogs(const TrialPlan& plan) {
@@ -93,8 +93,9 @@ void Board::Complete(EndLog& log) const {
 void Board::Surprise(Side side, uint32_t index, IoResult result) {
   uint32_t nobody = 0;
   if (shared().surprised.compare_exchange_strong(nobody, 1, std::memory_order_relaxed)) {
-    snprintf(shared().surprise, sizeof(shared().surprise), "%s %u get %s (errno %u) from %s after %llu messages",
-             SideName(side), index, OutcomeName(result.outcome), static_cast<unsigned>(result.err),
+    snprintf(shared().surprise, sizeof(shared().surprise),
+             "%s %u get %s (errno %u, %u bytes) from %s after %llu messages", SideName(side), index,
+             OutcomeName(result.outcome), static_cast<unsigned>(result.err), result.bytes,
              side == Side::kSender ? "Send" : "Receive",
              static_cast<unsigned long long>(log(side, index).completed.load(std::memory_order_relaxed)));
     // Release: the text is complete for who sees 2.

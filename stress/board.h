@@ -76,6 +76,7 @@ class Board {
     std::atomic<uint32_t> used[2];  // logs in use
     std::atomic<uint64_t> fill_accepted;
     std::atomic<uint32_t> refused;    // 1: an end could not be opened
+    std::atomic<uint32_t> damaged;    // 1: the object's memory may be damaged (TrialPlan::damages)
     std::atomic<uint32_t> surprised;  // 0; 1: somebody is writing `surprise`; 2: it is there
     char surprise[200];
     Audit audit;  // written by its process; read once that has ended
@@ -108,6 +109,8 @@ class Board {
   void Report() const { Announce(shared().event); }
   // Counts one more completed operation of `log`, and wakes the parent when it waits for this one.
   void Complete(EndLog& log) const;
+  // Whether ends have to expect anything.
+  [[nodiscard]] bool Damaged() const { return shared().damaged.load(std::memory_order_seq_cst) != 0; }
   // Notes the first outcome that should not have been, and wakes the parent.
   void Surprise(Side side, uint32_t index, IoResult result);
 

@@ -1,47 +1,51 @@
 #include "stress/census.h"
 
+#include <sched.h>
+#include <sys/shm.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "ipc/os/clock.h"
 
 namespace ipcmark::stress {
 namespace {
 
-struct SegmentLine {
-  int64_t id;
-  uint64_t attached;
-};
-
-// Of this process: /proc/sysvipc/shm says who has created a segment.
-std::vector<SegmentLine> OwnSegments() {
+// /proc/sysvipc/shm says who has created a segment. 0: whoever.
+std::vector<SegmentState> SegmentsOf(pid_t creator) {
   std::ifstream table("/proc/sysvipc/shm");
   std::string line;
   std::getline(table, line);  // the titles
-  std::vector<SegmentLine> own;
+  std::vector<SegmentState> segments;
   while (std::getline(table, line)) {
     std::istringstream fields(line);
     int64_t key = 0;
     int64_t id = 0;
-    int64_t mode = 0;
+    uint64_t mode = 0;
     int64_t bytes = 0;
-    int64_t creator = 0;
+    int64_t its_creator = 0;
     int64_t last = 0;
     uint64_t attached = 0;
-    if (fields >> key >> id >> mode >> bytes >> creator >> last >> attached && creator == getpid()) {
-      own.push_back({id, attached});
-    }
+    if (!(fields >> key >> id >> std::oct >> mode >> std::dec >> bytes >> its_creator >> last >> attached)) continue;
+    if (creator == 0 || creator == its_creator) segments.push_back({id, (mode & SHM_DEST) != 0, attached});
   }
-  return own;
+  return segments;
 }
+
+std::vector<SegmentState> OwnSegments() { return SegmentsOf(getpid()); }
 
 // A mapping of a segment names it "/SYSV<key>" and has its id as inode. One that was split counts by its start.
 uint64_t CountMappings(pid_t process, int64_t segment) {
@@ -74,14 +78,46 @@ Traces TakeTraces() {
       ++traces[absl::StrCat("descriptor of ", target.substr(0, target.find(':')))];
     }
   }
-  for (const SegmentLine& segment : OwnSegments()) ++traces[absl::StrCat("System V segment ", segment.id)];
+  for (const SegmentState& segment : OwnSegments()) ++traces[absl::StrCat("System V segment ", segment.id)];
   for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", gone)) {
     const std::string name = entry.path().filename().string();
-    if (name.find(absl::StrCat(getpid())) != std::string::npos) ++traces[absl::StrCat("file /dev/shm/", name)];
+    if (IsNamedAfter(name, getpid())) ++traces[absl::StrCat("file /dev/shm/", name)];
   }
   siginfo_t info;
   if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) ++traces["child process"];
   return traces;
+}
+
+bool IsNamedAfter(const std::string& file, pid_t process) {
+  for (const absl::string_view part : absl::StrSplit(file, '.')) {
+    if (!part.empty() && std::ranges::all_of(part, absl::ascii_isdigit)) return part == absl::StrCat(process);
+  }
+  return false;
+}
+
+namespace {
+
+bool IsQuiet(pid_t process, int signal_number) {
+  std::ifstream status(absl::StrFormat("/proc/%d/status", process));
+  const uint64_t bit = uint64_t{1} << (signal_number - 1);
+  for (std::string line; std::getline(status, line);) {
+    // Blocked: its handler is running.
+    for (const char* field : {"SigPnd:", "ShdPnd:", "SigBlk:"}) {
+      if (line.starts_with(field) && (std::stoull(line.substr(strlen(field)), nullptr, 16) & bit) != 0) return false;
+    }
+  }
+  std::ifstream children(absl::StrFormat("/proc/%d/task/%d/children", process, process));
+  pid_t child = 0;
+  return !(children >> child);
+}
+
+}  // namespace
+
+void AwaitQuiet(std::span<const pid_t> processes, int signal_number) {
+  const Deadline end = os::After(5 * os::kNanosPerSecond);
+  for (const pid_t process : processes) {
+    while (!IsQuiet(process, signal_number) && !os::HasPassed(end)) sched_yield();
+  }
 }
 
 std::string FindLeftBehind(const Traces& before, const Traces& now) {
@@ -93,8 +129,26 @@ std::string FindLeftBehind(const Traces& before, const Traces& now) {
   return "";
 }
 
+std::vector<SegmentState> AllSegments() { return SegmentsOf(0); }
+
+std::string FindMisfate(std::span<const SegmentState> all, std::span<const int64_t> segments,
+                        std::span<const int64_t> mapped) {
+  for (const int64_t id : segments) {
+    const auto mappings = std::ranges::count(mapped, id);
+    const auto state = std::ranges::find(all, id, &SegmentState::id);
+    if (state == all.end()) {
+      if (mappings > 0) return absl::StrFormat("segment %d gone with %d mapping(s) of it left", id, mappings);
+    } else if (state->marked && mappings == 0) {
+      return absl::StrFormat(
+          "segment %d, marked for removal, still there with no mapping of it and an attach count of %d", id,
+          state->attached);
+    }
+  }
+  return "";
+}
+
 std::string FindAttachMiscount(std::span<const pid_t> processes) {
-  for (const SegmentLine& segment : OwnSegments()) {
+  for (const SegmentState& segment : OwnSegments()) {
     uint64_t mapped = 0;
     for (const pid_t process : processes) mapped += CountMappings(process, segment.id);
     if (mapped != segment.attached) {

@@ -6,9 +6,11 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace ipcmark::stress {
 
@@ -16,8 +18,30 @@ namespace ipcmark::stress {
 using Traces = std::map<std::string, int>;
 Traces TakeTraces();
 
+// Whether a file in /dev/shm says that it is `process`'s: between the dots of its name the first whole number is that
+// process's id ("ipcmark.4711.0", "mq.ipcmark.4711").
+bool IsNamedAfter(const std::string& file, pid_t process);
+
+// Waits until none of `processes` has a child or still has to handle `signal_number`, or has ended; for 5 s at most.
+void AwaitQuiet(std::span<const pid_t> processes, int signal_number);
+
 // "" or the first thing of which there is more than `before`.
 std::string FindLeftBehind(const Traces& before, const Traces& now);
+
+// One System V segment as the kernel shows it.
+struct SegmentState {
+  int64_t id;
+  bool marked;  // for removal (IPC_RMID)
+  uint64_t attached;
+};
+
+// Of this IPC namespace.
+std::vector<SegmentState> AllSegments();
+
+// Whether each of `segments` is there while one of `mapped` (an id for each mapping) has it, and is gone, if it was
+// marked, when none has. "" or the first that is not. `all`: AllSegments().
+std::string FindMisfate(std::span<const SegmentState> all, std::span<const int64_t> segments,
+                        std::span<const int64_t> mapped);
 
 // Compares the attach count of each of this process' System V segments with the mappings of it in `processes`, which
 // must be all that can have one and must not attach or detach meanwhile. "" or the first difference.

@@ -38,6 +38,35 @@ TEST(Census, FindsAChildThatNobodyHasReaped) {
   EXPECT_EQ(FindLeftBehind(before, TakeTraces()), "");
 }
 
+TEST(Census, KnowsWhoseAFileIs) {
+  EXPECT_TRUE(IsNamedAfter("ipcmark.471.0.99", 471));
+  EXPECT_TRUE(IsNamedAfter("mq.ipcmark.471", 471));
+  EXPECT_FALSE(IsNamedAfter("ipcmark.4711.0", 471)) << "a part of another id";
+  EXPECT_FALSE(IsNamedAfter("ipcmark.1471", 471)) << "a part of another id";
+  EXPECT_FALSE(IsNamedAfter("ipcmark.12.471", 471)) << "another process's 471st";
+  EXPECT_FALSE(IsNamedAfter("sem.a471", 471));
+  EXPECT_FALSE(IsNamedAfter("", 471));
+}
+
+TEST(Census, FindsAMarkedSegmentThatOutlivesItsLastAttachment) {
+  const int id = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+  ASSERT_GE(id, 0);
+  const std::vector<int64_t> segments = {id};
+  EXPECT_EQ(FindMisfate(AllSegments(), segments, {}), "") << "nobody has marked it";
+  const void* const address = shmat(id, nullptr, 0);
+  shmctl(id, IPC_RMID, nullptr);
+  EXPECT_EQ(FindMisfate(AllSegments(), segments, segments), "");
+  EXPECT_THAT(FindMisfate(AllSegments(), segments, {}), HasSubstr("still there with no mapping of it"));
+  shmdt(address);
+  EXPECT_EQ(FindMisfate(AllSegments(), segments, {}), "");
+}
+
+TEST(Census, FindsASegmentThatGoesBeforeItsLastAttachment) {
+  const std::vector<int64_t> segments = {7};
+  const std::vector<SegmentState> others = {{.id = 8, .marked = true, .attached = 1}};
+  EXPECT_THAT(FindMisfate(others, segments, segments), HasSubstr("segment 7 gone with 1 mapping"));
+}
+
 TEST(Census, FindsASegmentAndAnAttachmentThatNobodyAccountsFor) {
   const Traces before = TakeTraces();
   const int id = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);

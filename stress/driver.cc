@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,7 @@
 #include "stress/driver_class.h"
 #include "stress/history.h"
 #include "stress/message.h"
+#include "stress/shared_memory.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -179,7 +181,8 @@ bool Driver::Close() {
     board_.Enter(Phase::kDrain);
     if (!Await([&] { return SendersDone(); })) return false;
     if (!plan_.audited) Release();
-    NoteAttachCounts();
+    // An end of a damaged object leaves when it likes.
+    if (!plan_.damages) NoteAttachCounts();
     board_.shared().closer.store(current(Side::kSender)[0], std::memory_order_relaxed);
     for (const uint32_t index : current(Side::kSender)) {
       const EndState state = board_.log(Side::kSender, index).state.load(std::memory_order_relaxed);
@@ -221,6 +224,8 @@ void Driver::NoteAttachCounts() {
     if (group_.running(child)) processes.push_back(group_.pid(child));
   }
   if (attach_miscount_.empty()) attach_miscount_ = FindAttachMiscount(processes);
+  const std::vector<int64_t> mapped = MappedSegments(processes, plan_.memory);
+  if (segment_misfate_.empty()) segment_misfate_ = FindMisfate(AllSegments(), mapped, mapped);
 }
 
 absl::StatusOr<Record> Driver::Run() {
@@ -234,6 +239,7 @@ absl::StatusOr<Record> Driver::Run() {
   record.stuck = stuck_;
   record.unexpected = unexpected_;
   record.attach_miscount = attach_miscount_;
+  record.segment_misfate = segment_misfate_;
   record.strikes = strikes_;
   record.worst_recovery_nanos = worst_recovery_nanos_;
   record.sender_kills = kills_[static_cast<int>(Side::kSender)];
@@ -248,21 +254,24 @@ uint32_t DrawFillBytes(const TrialRequest& request) {
 }
 
 TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities, uint32_t fill_bytes,
-                   uint64_t fill_limit_messages, uint64_t depth_limit_messages) {
+                   uint64_t fill_limit_messages, uint64_t depth_limit_messages, std::vector<std::string> memory) {
   const bool large = request.geometry.max_message_bytes > 4096;
-  TrialPlan plan = {.seed = request.seed,
-                    .geometry = request.geometry,
-                    .capabilities = capabilities,
-                    .fill_bytes = fill_bytes,
-                    .fill_limit_messages = fill_limit_messages,
-                    .depth_limit_messages = depth_limit_messages,
-                    .strikes = {},
-                    .audited = capabilities.survives_sigkill &&
-                               (!capabilities.reports_peer_death || Random(SubSeed(request.seed, kAuditPart)).OneIn(2)),
-                    .target_messages = uint64_t{large ? 600U : 3'000U},
-                    .max_messages = uint64_t{large ? 6'000U : 40'000U},
-                    .traffic_nanos = request.traffic_nanos,
-                    .liveness_nanos = request.liveness_nanos};
+  TrialPlan plan = {
+      .seed = request.seed,
+      .geometry = request.geometry,
+      .capabilities = capabilities,
+      .fill_bytes = fill_bytes,
+      .fill_limit_messages = fill_limit_messages,
+      .depth_limit_messages = depth_limit_messages,
+      .strikes = {},
+      .memory = std::move(memory),
+      .damages = request.fault->damages,
+      .audited = capabilities.survives_sigkill && (!capabilities.reports_peer_death || request.fault->damages ||
+                                                   Random(SubSeed(request.seed, kAuditPart)).OneIn(2)),
+      .target_messages = uint64_t{large ? 600U : 3'000U},
+      .max_messages = uint64_t{large ? 6'000U : 40'000U},
+      .traffic_nanos = request.traffic_nanos,
+      .liveness_nanos = request.liveness_nanos};
   plan.strikes = request.fault->strikes(plan, Random(SubSeed(request.seed, kFaultPart)));
   return plan;
 }

@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -33,8 +35,9 @@ struct TrialRequest {
 // The size of the messages that fill the object: the largest or the smallest.
 uint32_t DrawFillBytes(const TrialRequest& request);
 
+// `memory`: TrialPlan::memory.
 TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities, uint32_t fill_bytes,
-                   uint64_t fill_limit_messages, uint64_t depth_limit_messages);
+                   uint64_t fill_limit_messages, uint64_t depth_limit_messages, std::vector<std::string> memory);
 
 // What a process of each side runs, and ReleaseEnds for the parent's copy.
 struct Ends {

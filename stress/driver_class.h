@@ -41,7 +41,7 @@ class Driver {
   bool Kill(Position victim, const struct Strike& strike);
   bool SendAway(Position victim, bool* gone);
   void Expect(Position departure);
-  bool Replace(Position victim);
+  bool Replace(Position victim, const struct Strike& strike);
   bool AwaitMoment(const struct Strike& strike, bool must_happen);
 
   bool Spawn(Position position, uint32_t generation, uint64_t quota);
@@ -88,6 +88,7 @@ class Driver {
   uint64_t completed_at_strike_ = 0;
   int64_t worst_recovery_nanos_ = 0;
   std::string attach_miscount_;
+  std::string segment_misfate_;
   std::string stuck_;
   std::string unexpected_;
   absl::Status error_;

@@ -3,12 +3,14 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "ipc/os/cpu.h"
 #include "stress/driver_class.h"
+#include "stress/shifted_clock.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -88,11 +90,20 @@ bool Driver::SendAway(Position victim, bool* gone) {
   return outcome.ok();
 }
 
-bool Driver::Replace(Position victim) {
+bool Driver::Replace(Position victim, const struct Strike& strike) {
   const EndLog& log = board_.log(victim.side, current(victim.side)[victim.slot]);
   const uint64_t sent = log.completed.load(std::memory_order_relaxed);
   const uint64_t quota = log.quota > sent + kLeastQuota ? log.quota - sent : kLeastQuota;
+  std::optional<ShiftedClock> shifted;
+  if (strike.clock_shift_nanos != 0) {
+    shifted.emplace(strike.clock_shift_nanos);
+    if (!shifted->works()) {
+      unexpected_ = absl::StrCat("no time namespace that is ", strike.clock_shift_nanos, " ns ahead");
+      return false;
+    }
+  }
   if (!Spawn(victim, log.generation + 1, quota)) return false;
+  shifted.reset();
   const EndLog& replacement = board_.log(victim.side, current(victim.side)[victim.slot]);
   return Await([&] { return replacement.state.load(std::memory_order_acquire) != EndState::kOpening; });
 }
@@ -105,7 +116,10 @@ bool Driver::Strike(const struct Strike& strike) {
       const int child = children(victim.side)[current(victim.side)[victim.slot]];
       if (group_.running(child)) victims.push_back(group_.pid(child));
     }
-    strike.disturb(victims, strike.seed);
+    // Before the first byte is damaged: who meets it finds that it may.
+    if (plan_.damages) board_.shared().damaged.store(1, std::memory_order_seq_cst);
+    unexpected_ = strike.disturb(plan_, victims, strike.seed);
+    if (!unexpected_.empty()) return false;
   }
   for (const Position& victim : strike.victims) {
     bool left = strike.departure != Departure::kNone;
@@ -120,7 +134,7 @@ bool Driver::Strike(const struct Strike& strike) {
   strike_nanos_ = os::MonotonicNanos();
   completed_at_strike_ = Completed();
   if (!plan_.capabilities.survives_sigkill) return true;
-  return std::all_of(gone.rbegin(), gone.rend(), [&](Position victim) { return Replace(victim); });
+  return std::all_of(gone.rbegin(), gone.rend(), [&](Position victim) { return Replace(victim, strike); });
 }
 
 }  // namespace ipcmark::stress

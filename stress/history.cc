@@ -47,7 +47,8 @@ Record ReadHistory(const Board& board) {
                    .stuck = {},
                    .unexpected = {},
                    .left_behind = {},
-                   .attach_miscount = {}};
+                   .attach_miscount = {},
+                   .segment_misfate = {}};
   for (uint32_t i = 0; i < board.used(Side::kSender); ++i) {
     const EndLog& log = board.log(Side::kSender, i);
     const uint64_t attempted = log.begun.load(std::memory_order_acquire);

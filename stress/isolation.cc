@@ -14,11 +14,13 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "ipc/os/error.h"
 #include "ipc/os/fd.h"
+#include "stress/census.h"
+#include "stress/full_disk.h"
+#include "stress/shifted_clock.h"
 #include "stress/shm_limits.h"
 
 namespace ipcmark::stress {
@@ -59,7 +61,7 @@ void RemoveWhatIsLeftOf(pid_t runner) {
   }
   std::error_code gone;
   for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", gone)) {
-    if (absl::StrContains(entry.path().filename().string(), absl::StrCat(runner))) {
+    if (IsNamedAfter(entry.path().filename().string(), runner)) {
       std::filesystem::remove(entry.path(), gone);
     }
   }
@@ -101,8 +103,9 @@ absl::Status Isolate(const std::string& how, std::span<const std::string> outsid
       std::ranges::any_of(outside, [](const std::string& path) { return absl::StartsWith(path, "/dev/shm"); });
   const bool entered = how == "namespaces" && EnterNamespaces();
   g_may_lower_shm_limits = entered && LoweredShmLimits::MayLower();
-  const bool isolated = entered && !shows_dev_shm && MountPrivateDevShm();
-  return isolated ? absl::OkStatus() : StartJanitor();
+  g_may_shift_clocks = ShiftedClock::WorksHere();
+  g_has_own_dev_shm = entered && !shows_dev_shm && MountPrivateDevShm();
+  return g_has_own_dev_shm ? absl::OkStatus() : StartJanitor();
 }
 
 }  // namespace ipcmark::stress

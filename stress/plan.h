@@ -11,10 +11,12 @@
 //
 // The ends of one side live in slots 0, 1, ...: a replacement takes its predecessor's slot, under a new index.
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "ipc/channel.h"
@@ -37,9 +39,16 @@ enum class Departure : uint8_t {
   kCloses,  // between two operations, with the end closed in order
 };
 
-// Does something to running processes and undoes it before it returns. The victims may be anywhere, also blocked; some
-// may have ended.
-using Disturbance = void (*)(std::span<const pid_t> victims, uint64_t seed);
+struct TrialPlan;
+
+// Does something to running processes and undoes it before it returns (but for damage to shared memory, see
+// TrialPlan::damages). The victims may be anywhere, also blocked; some may have ended. Returns "" or what the system
+// did about it that it should not have.
+using Disturbance = std::string (*)(const TrialPlan& plan, std::span<const pid_t> victims, uint64_t seed);
+
+// What a disturbance asks an end's process to do, in the middle of whatever it does (scripts.cc has the handlers).
+inline constexpr int kForkSignal = SIGURG;     // fork a child that inherits everything and exits at once
+inline constexpr int kUnmapSignal = SIGWINCH;  // give up the pages of the object's memory, to be faulted in again
 
 // What happens to some ends while traffic flows, to one right after the other. Where they leave and the primitive
 // carries on without them, replacements follow once all victims are gone, the last victim's first: so a new sender
@@ -54,6 +63,8 @@ struct Strike {
   Departure departure = Departure::kKilled;
   Disturbance disturb = nullptr;  // for Departure::kNone
   uint64_t seed = 0;              // of what the disturbance draws
+  // By how much CLOCK_MONOTONIC and CLOCK_BOOTTIME of the replacements differ from everybody else's.
+  int64_t clock_shift_nanos = 0;
 };
 
 struct TrialPlan {
@@ -65,6 +76,11 @@ struct TrialPlan {
   uint64_t fill_limit_messages;   // the object's DepthLimit(fill_bytes)
   uint64_t depth_limit_messages;  // its DepthLimit for the smallest message: no mix of sizes fits more
   std::vector<Strike> strikes;
+  // What the object keeps its state in (shared_memory.h: SharedRange::object); empty for an object of the kernel's.
+  std::vector<std::string> memory;
+  // The strikes damage that memory. From the first one on an end may get any outcome, and leaves with the first that it
+  // would otherwise not have got. It always has a deadline then: what a damaged object owes it is an answer in time.
+  bool damages = false;
   // Whether an auditor has the object for itself at the end (record.h: Audit). Its promise that new ends may come is
   // then used once more; receivers leave on a stop message, since the object stays open for them to come. Where a
   // primitive reports the end of all senders, half of the trials have that instead.

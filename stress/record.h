@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "stress/notice_check.h"
 #include "stress/plan.h"
 
 namespace ipcmark::stress {
@@ -39,8 +40,9 @@ struct Audit {
   uint64_t found;     // messages that nobody should have left
   uint64_t accepted;  // of fill_bytes each, until it was full
   uint64_t returned;
-  uint64_t torn;        // of those returned
-  uint64_t misordered;  // came before one that should have come first
+  uint64_t torn;          // of those returned
+  uint64_t misordered;    // came before one that should have come first
+  NoticeFinding notices;  // only where its ends know notifications
 };
 
 // To be overtaken by fewer is what any queue without turns does.
@@ -77,6 +79,7 @@ struct Record {
   // "" or what was more than before once the object was destroyed, and where the kernel's attach count was wrong.
   std::string left_behind;
   std::string attach_miscount;
+  std::string segment_misfate;   // "" or a segment that went too early or stayed too long (census.h: FindMisfate)
   int64_t most_early_nanos = 0;  // kDeadline before the deadline, by so much
   uint64_t sender_kills = 0;     // ends that left without closing
   uint64_t receiver_kills = 0;

@@ -24,6 +24,7 @@ std::vector<Breach> FindBreaches(const Record& record, const std::string& only) 
   std::vector<Breach> breaches;
   for (const Invariant* invariant : AllInvariants()) {
     if (!only.empty() && only != invariant->name) continue;
+    if (record.plan.damages && !invariant->outlives_damage) continue;
     std::string text = invariant->find_breach(record);
     if (!text.empty()) breaches.push_back({invariant->name, std::move(text)});
   }

@@ -23,8 +23,9 @@ class Builder {
       Skip(primitive.name, "it broadcasts, and the invariants are about messages that one receiver gets");
       return;
     }
+    shares_memory_ = primitive.shares_memory(Smallest(kShapes[0], SomeWait(primitive.capabilities)));
     for (const Fault* fault : AllFaults()) {
-      const char* why = fault->why_unfit == nullptr ? nullptr : fault->why_unfit(primitive.capabilities);
+      const char* why = WhyUnfit(primitive, *fault);
       if (why != nullptr && ChoosesFault(*fault)) Skip(absl::StrCat(primitive.name, "/.../", fault->name), why);
     }
     for (const Shape& shape : kShapes) {
@@ -39,6 +40,17 @@ class Builder {
   }
 
  private:
+  [[nodiscard]] const char* WhyUnfit(const PrimitiveEntry& primitive, const Fault& fault) const {
+    if (fault.needs_memory && !shares_memory_) return "the kernel keeps its state, and not memory of its processes";
+    return fault.why_unfit == nullptr ? nullptr : fault.why_unfit(primitive.capabilities);
+  }
+
+  static Wait SomeWait(const Capabilities& capabilities) {
+    Wait some = Wait::kBlock;
+    for (const Wait wait : kAllWaits) some = capabilities.waits.Has(wait) ? wait : some;
+    return some;
+  }
+
   // What no wait strategy could mend is said once, for the whole shape.
   static absl::Status FitsShape(const PrimitiveEntry& primitive, const Shape& shape) {
     absl::Status status;
@@ -85,7 +97,7 @@ class Builder {
     std::vector<Scenario> scenarios;
     for (const Fault* fault : AllFaults()) {
       if (!ChoosesFault(*fault)) continue;
-      if (fault->why_unfit != nullptr && fault->why_unfit(primitive.capabilities) != nullptr) continue;
+      if (WhyUnfit(primitive, *fault) != nullptr) continue;
       const std::string full_name = absl::StrCat(name, "/", fault->name);
       if (choice_.name(full_name)) scenarios.push_back({full_name, &primitive, geometry, fault});
     }
@@ -101,6 +113,7 @@ class Builder {
 
   Catalogue& catalogue_;
   const Choice& choice_;
+  bool shares_memory_ = false;  // of the primitive at hand
 };
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "stress/scripts.h"
 
+#include <linux/capability.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +11,7 @@
 
 #include "ipc/os/clock.h"
 #include "ipc/os/futex.h"
+#include "stress/shared_memory.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -17,6 +21,50 @@ constexpr uint32_t kPriorities[] = {0, 1, 63, 64, 4095, 4096, 32767};
 constexpr int64_t kNanosPerMilli = 1'000'000;
 // A replacement announces itself; this only bounds what a missed announcement costs.
 constexpr int64_t kReplacementLookNanos = 5 * kNanosPerMilli;
+// What an operation on an object that may be damaged is given.
+constexpr int64_t kDamagedNanos = 3 * kNanosPerMilli;
+constexpr std::byte kGuard{0xa5};
+
+// What kUnmapSignal is about, for its handler: set before it is installed.
+struct {
+  struct {
+    void* address;
+    size_t bytes;
+  } ranges[8];
+  size_t count;
+} g_memory;
+
+void NoteMemory(const std::vector<std::string>& objects) {
+  for (const SharedRange& range : RangesOf(getpid(), objects)) {
+    if (g_memory.count == std::size(g_memory.ranges)) break;
+    g_memory.ranges[g_memory.count++] = {reinterpret_cast<void*>(range.address), range.bytes};
+  }
+}
+
+// The handlers keep errno, and call only what is async-signal-safe.
+void UnmapMemory(int) {
+  const int err = errno;
+  for (size_t i = 0; i < g_memory.count; ++i) {
+    madvise(g_memory.ranges[i].address, g_memory.ranges[i].bytes, MADV_DONTNEED);
+  }
+  errno = err;
+}
+
+// Not fork(2): its handlers take locks that the interrupted code may hold.
+void ForkAndExit(int) {
+  const int err = errno;
+  if (_Fork() == 0) _exit(0);
+  errno = err;
+}
+
+// RLIMIT_MEMLOCK means nothing to who has this capability, and ordinary processes have not.
+void GiveUpMemoryLocking() {
+  __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+  if (syscall(SYS_capget, &header, data) != 0) return;
+  data[0].effective &= ~(1U << CAP_IPC_LOCK);
+  syscall(SYS_capset, &header, data);
+}
 
 }  // namespace
 
@@ -34,6 +82,14 @@ void Script::Opened() {
   sigaction(SIGUSR1, &action, nullptr);
   action.sa_handler = [](int) { _exit(0); };
   sigaction(SIGUSR2, &action, nullptr);
+  NoteMemory(board_.plan().memory);
+  action.sa_handler = UnmapMemory;
+  sigaction(kUnmapSignal, &action, nullptr);
+  action.sa_handler = ForkAndExit;
+  sigaction(kForkSignal, &action, nullptr);
+  // The children of ForkAndExit are nobody's to reap.
+  signal(SIGCHLD, SIG_IGN);
+  GiveUpMemoryLocking();
   log_.state.store(EndState::kOpen, std::memory_order_release);
   board_.Announce(board_.shared().epoch);
   board_.Report();
@@ -41,17 +97,41 @@ void Script::Opened() {
 
 void Script::Refused() { board_.shared().refused.store(1, std::memory_order_relaxed); }
 
+Deadline Script::Patience() const { return board_.plan().damages ? os::After(kDamagedNanos) : Deadline::Never(); }
+
 void Script::DrawManner() {
   const uint64_t drawn = random_.Below(16);
   in_place_ = random_.OneIn(4);
-  deadline_ = Deadline::Never();
+  deadline_ = Patience();
   if (drawn < 2) deadline_ = Deadline::Immediate();
   if (drawn == 2) deadline_ = os::After(static_cast<int64_t>(1 + random_.Below(3)) * kNanosPerMilli);
 }
 
+void Script::NoteTimeliness(Deadline asked) {
+  const int64_t late_nanos = os::MonotonicNanos() - asked.monotonic_nanos;
+  log_.most_early_nanos = std::max(log_.most_early_nanos, -late_nanos);
+  log_.worst_lateness_nanos = std::max(log_.worst_lateness_nanos, late_nanos);
+}
+
+bool Script::MayGoOnInRuins(IoResult result) const {
+  switch (result.outcome) {
+    case Outcome::kInterrupted:
+    case Outcome::kWouldBlock:
+    case Outcome::kDeadline:
+      // Once traffic is over, what it waits for may never come.
+      return phase_before_ < (side_ == Side::kSender ? Phase::kDrain : Phase::kClosing);
+    default:
+      return false;
+  }
+}
+
 bool Script::MayGoOn(IoResult result) {
   const Deadline asked = deadline_;
-  deadline_ = Deadline::Never();
+  deadline_ = Patience();
+  if (board_.Damaged()) {
+    if (result.outcome == Outcome::kDeadline && !asked.immediate()) NoteTimeliness(asked);
+    return MayGoOnInRuins(result);
+  }
   switch (result.outcome) {
     case Outcome::kInterrupted:
       return true;
@@ -60,9 +140,7 @@ bool Script::MayGoOn(IoResult result) {
       break;
     case Outcome::kDeadline:
       if (!asked.immediate() && !asked.never()) {
-        const int64_t late_nanos = os::MonotonicNanos() - asked.monotonic_nanos;
-        log_.most_early_nanos = std::max(log_.most_early_nanos, -late_nanos);
-        log_.worst_lateness_nanos = std::max(log_.worst_lateness_nanos, late_nanos);
+        NoteTimeliness(asked);
         return true;
       }
       break;
@@ -214,7 +292,7 @@ bool SenderScript::Next() {
           stage_ = Stage::kLeft;
           break;
         }
-        deadline_ = Deadline::Never();
+        deadline_ = Patience();
         in_place_ = false;
         Prepare(Kind::kStop, kSmallestMessageBytes);
         break;
@@ -251,7 +329,14 @@ void SenderScript::Note(IoResult result) {
 }
 
 ReceiverScript::ReceiverScript(Board* board, uint32_t index)
-    : Script(board, Side::kReceiver, index), buffer_(board->plan().geometry.max_message_bytes) {}
+    : Script(board, Side::kReceiver, index), buffer_(board->plan().geometry.max_message_bytes + kGuardBytes, kGuard) {}
+
+bool ReceiverScript::Fits(IoResult result) const {
+  const std::span<const std::byte> guard = std::span(buffer_).last(kGuardBytes);
+  // A longer length alone is a torn message, unless nobody looks for those.
+  const bool overlong = board_.plan().damages && result.ok() && result.bytes > buffer_.size() - kGuardBytes;
+  return !overlong && std::ranges::count(guard, kGuard) == static_cast<ptrdiff_t>(kGuardBytes);
+}
 
 bool ReceiverScript::Next() {
   if (left_ || AcceptsOrder()) {
@@ -271,6 +356,11 @@ bool ReceiverScript::Next() {
 void ReceiverScript::Note(IoResult result, std::span<const std::byte> message, uint32_t priority) {
   EndCall();
   retry_ = false;
+  if (!Fits(result)) {
+    board_.Surprise(side_, index_, result);
+    left_ = true;
+    return;
+  }
   if (!result.ok()) {
     retry_ = MayGoOn(result);
     left_ = !retry_;
@@ -287,7 +377,8 @@ void ReceiverScript::Note(IoResult result, std::span<const std::byte> message, u
   }
   const uint64_t count = log_.completed.load(std::memory_order_relaxed);
   if (count == board_.delivery_room()) {
-    board_.Surprise(side_, index_, IoResult::Of(Outcome::kError, EOVERFLOW));
+    // A damaged object may show the same messages for ever.
+    if (!board_.Damaged()) board_.Surprise(side_, index_, IoResult::Of(Outcome::kError, EOVERFLOW));
     left_ = true;
     return;
   }

@@ -31,10 +31,15 @@ class Script {
  protected:
   Script(Board* board, Side side, uint32_t index);
 
+  // How long an operation waits that nothing hurries.
+  [[nodiscard]] Deadline Patience() const;
   // Draws how the next operation waits. Mostly without a deadline: a retry after one would hide a lost wake-up.
   void DrawManner();
   // What `result` (not ok) means. True: try again (after the replacement of a dead side has come). False: leave.
   bool MayGoOn(IoResult result);
+  // The same once the object may be damaged.
+  bool MayGoOnInRuins(IoResult result) const;
+  void NoteTimeliness(Deadline asked);
   // Whether the parent wants this end to close now.
   bool AcceptsOrder();
   // Around all attempts at one operation: how many others of this side overtake it.
@@ -96,9 +101,14 @@ class ReceiverScript : public Script {
   // True: receive into buffer(). False: close the end.
   bool Next();
   void Note(IoResult result, std::span<const std::byte> message, uint32_t priority);
-  [[nodiscard]] std::span<std::byte> buffer() { return buffer_; }
+  [[nodiscard]] std::span<std::byte> buffer() { return std::span(buffer_).first(buffer_.size() - kGuardBytes); }
 
  private:
+  // Behind the buffer, to show that something was written there.
+  static constexpr size_t kGuardBytes = 64;
+  // Whether the result stays within the buffer.
+  [[nodiscard]] bool Fits(IoResult result) const;
+
   bool left_ = false;
   bool retry_ = false;
   std::vector<std::byte> buffer_;

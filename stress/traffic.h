@@ -4,18 +4,26 @@
 // One trial of one primitive, instantiated per primitive: all that stress knows of its type is here. What the processes
 // do is in scripts.h, what the parent does in driver.h.
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "ipc/channel.h"
+#include "ipc/os/cpu.h"
 #include "ipc/os/process_group.h"
 #include "stress/audit.h"
 #include "stress/census.h"
+#include "stress/draw.h"
 #include "stress/driver.h"
+#include "stress/notice_check.h"
+#include "stress/random.h"
 #include "stress/scripts.h"
+#include "stress/shared_memory.h"
 #include "stress/subject.h"
 
 namespace ipcmark::stress {
@@ -27,6 +35,7 @@ IoResult SendOnce(E& end, const SenderScript& script) noexcept {
     if (script.in_place()) {
       const LoanResult loan = end.Loan(script.deadline());
       if (!loan.result.ok()) return loan.result;
+      if (loan.room.size() < message.size()) return IoResult::Of(Outcome::kError, EMSGSIZE);
       memcpy(loan.room.data(), message.data(), message.size());
       return end.Publish(message.size());
     }
@@ -95,7 +104,46 @@ absl::Status RunReceiver(P& object, Board& board, uint32_t index, os::Gate& gate
 }
 
 template <Primitive P>
-absl::Status RunAuditor(P& object, Board& board) {
+NoticeFinding AuditNotices(P& object, const TrialPlan& plan, SenderOf<P>& sender, ReceiverOf<P>& receiver) {
+  if constexpr (requires { P::kNoticeSettlingNanos; }) Hold(P::kNoticeSettlingNanos);
+  std::vector<std::byte> buffer(plan.geometry.max_message_bytes);
+  const std::span<const std::byte> message = std::span(buffer).first(kSmallestMessageBytes);
+  const auto notify = [&](const sigevent* event) { return receiver.Notify(event); };
+  const auto send = [&] { return sender.Send(message, Deadline::Immediate()).ok(); };
+  const auto receive = [&] { return receiver.Receive(buffer, Deadline::Immediate()).ok(); };
+  const auto register_elsewhere = [&] {
+    // In a child that ends by a signal: its end is never closed.
+    auto* const end = new absl::StatusOr<ReceiverOf<P>>(object.OpenReceiver());
+    sigevent event = {};
+    event.sigev_notify = SIGEV_NONE;
+    return end->ok() && (*end)->Notify(&event).ok();
+  };
+  const auto receive_waiting = [&] {
+    absl::StatusOr<ReceiverOf<P>> end = object.OpenReceiver();
+    return end.ok() && end->Receive(buffer, Deadline::Never()).ok();
+  };
+  const auto send_many = [&](uint64_t messages) {
+    absl::StatusOr<SenderOf<P>> end = object.OpenSender();
+    bool sent = end.ok();
+    Random random(plan.seed);
+    for (; sent && messages > 0; --messages) {
+      // Often as long as it takes to empty the object and register.
+      for (uint64_t pauses = random.Below(400); pauses > 0; --pauses) os::SpinHint();
+      sent = end->Send(message, Deadline::Never()).ok();
+    }
+    return sent;
+  };
+  return CheckNotices({.notify = notify,
+                       .send = send,
+                       .receive = receive,
+                       .register_elsewhere = register_elsewhere,
+                       .receive_waiting = receive_waiting,
+                       .send_many = send_many},
+                      plan.seed, plan.liveness_nanos / 2);
+}
+
+template <Primitive P>
+absl::Status AuditObject(P& object, Board& board) {
   absl::StatusOr<SenderOf<P>> sender = object.OpenSender();
   if (!sender.ok()) return sender.status();
   absl::StatusOr<ReceiverOf<P>> receiver = object.OpenReceiver();
@@ -114,18 +162,31 @@ absl::Status RunAuditor(P& object, Board& board) {
       return receiver->Receive(buffer, Deadline::Immediate());
     }
   };
-  return RefillAndEmpty(board, send, receive);
+  absl::Status audited = RefillAndEmpty(board, send, receive);
+  if constexpr (NotifyingReceiveEnd<ReceiverOf<P>>) {
+    if (audited.ok()) board.shared().audit.notices = AuditNotices(object, board.plan(), *sender, *receiver);
+  }
+  return audited;
+}
+
+// What a damaged object answers does not matter, as long as it does.
+template <Primitive P>
+absl::Status RunAuditor(P& object, Board& board) {
+  const absl::Status audited = AuditObject(object, board);
+  return board.Damaged() ? absl::OkStatus() : audited;
 }
 
 // Runs one trial. Errors: what Create or the first opening of the ends says (kUnimplemented: the primitive cannot carry
 // this geometry), kCancelled. A broken primitive is not an error: it is in the record.
 template <Primitive P>
 absl::StatusOr<Record> RunTrialWithin(const TrialRequest& request) {
+  const std::vector<SharedRange> before = SharedRanges(getpid());
   absl::StatusOr<P> object = P::Create(request.geometry);
   if (!object.ok()) return object.status();
   const uint32_t fill_bytes = DrawFillBytes(request);
-  const TrialPlan plan = MakePlan(request, P::kCapabilities, fill_bytes, object->DepthLimit(fill_bytes),
-                                  object->DepthLimit(kSmallestMessageBytes));
+  const TrialPlan plan =
+      MakePlan(request, P::kCapabilities, fill_bytes, object->DepthLimit(fill_bytes),
+               object->DepthLimit(kSmallestMessageBytes), NewObjects(before, SharedRanges(getpid())));
   const auto sender = [&](Board& board, uint32_t index, os::Gate& gate) {
     return RunSender(*object, board, index, gate);
   };
@@ -142,7 +203,12 @@ template <Primitive P>
 absl::StatusOr<Record> RunTrial(const TrialRequest& request) {
   const Traces before = TakeTraces();
   absl::StatusOr<Record> record = RunTrialWithin<P>(request);
-  if (record.ok()) record->left_behind = FindLeftBehind(before, TakeTraces());
+  if (!record.ok()) return record;
+  record->left_behind = FindLeftBehind(before, TakeTraces());
+  if (record->segment_misfate.empty()) {
+    // Nobody is to have it any more.
+    record->segment_misfate = FindMisfate(AllSegments(), SegmentsAmong(record->plan.memory), {});
+  }
   return record;
 }
 
@@ -152,18 +218,27 @@ absl::Status Probe(const Geometry& geometry) {
   return P::Create(geometry).status();
 }
 
+// Whether an object of P keeps its state in memory that its processes share.
+template <Primitive P>
+bool SharesMemory(const Geometry& geometry) {
+  const std::vector<SharedRange> before = SharedRanges(getpid());
+  const absl::StatusOr<P> object = P::Create(geometry);
+  return !NewObjects(before, SharedRanges(getpid())).empty();
+}
+
 // A primitive with its type erased: once per trial, never per message.
 struct PrimitiveEntry {
   const char* name;
   Capabilities capabilities;
   absl::Status (*probe)(const Geometry& geometry);
+  bool (*shares_memory)(const Geometry& geometry);
   absl::StatusOr<Record> (*run)(const TrialRequest& request);
   std::unique_ptr<Subject> (*make_subject)();
 };
 
 template <Primitive P>
 PrimitiveEntry MakeEntry(const char* name) {
-  return {name, P::kCapabilities, &Probe<P>, &RunTrial<P>, &MakeSubject<P>};
+  return {name, P::kCapabilities, &Probe<P>, &SharesMemory<P>, &RunTrial<P>, &MakeSubject<P>};
 }
 
 }  // namespace ipcmark::stress

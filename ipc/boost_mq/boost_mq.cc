@@ -1,5 +1,8 @@
 #include "ipc/boost_mq/boost_mq.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -13,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/error.h"
+#include "ipc/os/fd.h"
 
 namespace ipcmark::boost_mq {
 
@@ -34,6 +38,14 @@ namespace {
 boost::posix_time::ptime Utc(Deadline deadline) {
   const int64_t left = std::max<int64_t>(0, deadline.monotonic_nanos - os::MonotonicNanos());
   return boost::posix_time::microsec_clock::universal_time() + boost::posix_time::microseconds(left / 1000 + 1);
+}
+
+// Gives the queue's memory all the pages that it may ever touch. Returns 0 or an errno.
+int Reserve(const std::string& name) {
+  const os::Fd file(shm_open(name.c_str(), O_RDWR | O_CLOEXEC, 0));
+  struct stat its {};
+  if (!file.valid() || fstat(file.get(), &its) != 0) return errno;
+  return posix_fallocate(file.get(), 0, its.st_size);
 }
 
 // Runs the form of a call that fits `deadline`. True: done.
@@ -96,7 +108,8 @@ absl::StatusOr<Channel> Channel::Create(const Geometry& geometry) {
   if (!fits.ok()) return fits;
   const std::string call =
       absl::StrFormat("message_queue(%d messages of %d bytes)", geometry.depth_messages, geometry.max_message_bytes);
-  // The library does not reserve the room, and a full /dev/shm would be SIGBUS later.
+  // The library does not reserve the room, and a full /dev/shm would be SIGBUS: already to Create, hence this look, and
+  // later to a sender, hence Reserve.
   const uint64_t wanted = geometry.depth_messages * (uint64_t{geometry.max_message_bytes} + 64);
   struct statvfs room {};
   if (statvfs("/dev/shm", &room) == 0 && room.f_blocks != 0 && wanted / room.f_frsize >= room.f_bavail) {
@@ -107,7 +120,9 @@ absl::StatusOr<Channel> Channel::Create(const Geometry& geometry) {
                                            os::MonotonicNanos());
   try {
     auto queue = std::make_shared<Queue>(name, geometry.depth_messages, geometry.max_message_bytes);
+    const int err = Reserve(name);
     interprocess::message_queue::remove(name.c_str());
+    if (err != 0) return os::SyscallError(call, err, "free space in /dev/shm, or ask for fewer or smaller messages");
     return Channel(geometry, std::move(queue));
   } catch (const interprocess::interprocess_exception& failed) {
     interprocess::message_queue::remove(name.c_str());

@@ -68,6 +68,10 @@ IoResult Receiver::Receive(std::span<std::byte> buffer, uint32_t* priority, Dead
   });
 }
 
+IoResult Receiver::Notify(const sigevent* event) noexcept {
+  return mq_notify(queue_->get(), event) == 0 ? IoResult::Ok(0) : IoResult::Of(Outcome::kError, errno);
+}
+
 absl::StatusOr<Channel> Channel::Create(const Geometry& geometry) {
   absl::Status fits = CheckGeometry("kernel_mq", kCapabilities, geometry);
   if (!fits.ok()) return fits;

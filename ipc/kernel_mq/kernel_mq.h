@@ -48,6 +48,7 @@ class Receiver : public End {
   }
   // `priority` may be null.
   IoResult Receive(std::span<std::byte> buffer, uint32_t* priority, Deadline deadline) noexcept;
+  IoResult Notify(const sigevent* event) noexcept;
 };
 
 class Channel {
@@ -80,7 +81,8 @@ class Channel {
   std::shared_ptr<const os::Fd> queue_;  // until ReleaseEnds
 };
 
-static_assert(Primitive<Channel> && PrioritySendEnd<Sender> && PriorityReceiveEnd<Receiver>);
+static_assert(Primitive<Channel> && PrioritySendEnd<Sender> && PriorityReceiveEnd<Receiver> &&
+              NotifyingReceiveEnd<Receiver>);
 
 }  // namespace ipcmark::kernel_mq
 

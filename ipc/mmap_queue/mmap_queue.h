@@ -66,6 +66,7 @@ class Channel {
       .reports_peer_death = false,  // a queue has no peers: it waits for whoever comes next
       .waits = {Wait::kSpinThenBlock, Wait::kBlock},
       .locks = true,
+      .withstands_damage = true,
   };
 
   // Reserves the file's space, so that a full disk shows here (ENOSPC) and not as SIGBUS later. Errors: EACCES, ENOENT

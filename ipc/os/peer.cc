@@ -26,6 +26,18 @@ constexpr pid_t PidOf(uint64_t owner) { return static_cast<pid_t>(owner & ((1U <
 constexpr uint64_t StageOf(uint64_t owner) { return owner >> kPidBits & 3; }
 constexpr uint64_t TicksOf(uint64_t owner) { return owner >> kTicksShift; }
 
+// How far this process' CLOCK_BOOTTIME is ahead of the machine's (time_namespaces(7)): /proc shows start times by the
+// clock of who asks, and peers in two time namespaces are to agree on them. Whole seconds; 0 without such namespaces.
+int64_t BoottimeOffsetSeconds() noexcept {
+  const Fd fd(open("/proc/self/timens_offsets", O_RDONLY | O_CLOEXEC));
+  char text[256];
+  const ssize_t bytes = fd.valid() ? read(fd.get(), text, sizeof(text) - 1) : 0;
+  if (bytes <= 0) return 0;
+  text[bytes] = '\0';
+  const char* const at = strstr(text, "boottime");
+  return at == nullptr ? 0 : strtoll(at + strlen("boottime"), nullptr, 10);
+}
+
 }  // namespace
 
 uint64_t ProcessStartTicks(pid_t pid) noexcept {
@@ -44,7 +56,8 @@ uint64_t ProcessStartTicks(pid_t pid) noexcept {
     at = strchr(at + 1, ' ');
     if (at == nullptr) return 0;
   }
-  return strtoull(at + 1, nullptr, 10);
+  const int64_t ticks = strtoll(at + 1, nullptr, 10) - BoottimeOffsetSeconds() * sysconf(_SC_CLK_TCK);
+  return ticks > 0 ? static_cast<uint64_t>(ticks) : 0;
 }
 
 bool ClaimPeer(PeerWord& word, pid_t* holder) noexcept {

@@ -1,10 +1,12 @@
 #include "ipc/os/peer.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <new>
 
 #include "ipc/os/clock.h"
@@ -150,6 +152,30 @@ TEST(ProcessStartTicks, IsKnownForTheLivingAndZeroForTheDead) {
   ASSERT_EQ(waitpid(pid, &status, 0), pid);
   EXPECT_EQ(status, 0) << "a child has started before its parent";
   EXPECT_EQ(ProcessStartTicks(pid), 0U);
+}
+
+// A process that lives in a time namespace of its own, a day ahead, agrees with everybody else about who is who.
+TEST(ProcessStartTicks, IsTheSameInEveryTimeNamespace) {
+  constexpr int kRefused = 2;
+  const pid_t subject = getpid();
+  const uint64_t expected = ProcessStartTicks(subject);
+  const pid_t outer = fork();
+  ASSERT_GE(outer, 0);
+  if (outer == 0) {
+    FILE* offsets = unshare(CLONE_NEWTIME) == 0 ? fopen("/proc/self/timens_offsets", "we") : nullptr;
+    if (offsets == nullptr || fputs("boottime 86400 0\n", offsets) < 0 || fclose(offsets) != 0) _exit(kRefused);
+    // The namespace is its children's.
+    const pid_t inner = fork();
+    if (inner == 0) _exit(ProcessStartTicks(subject) == expected ? 0 : 1);
+    int status = 1;
+    waitpid(inner, &status, 0);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(outer, &status, 0), outer);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == kRefused) GTEST_SKIP() << "this process may make no time namespace";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(ProcessStartTicks, IsNotMisledByTheProcessesName) {

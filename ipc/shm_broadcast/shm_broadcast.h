@@ -55,6 +55,7 @@ class BasicChannel {
       .reports_peer_death = true,
       .waits = {Wait::kSpin, Wait::kSpinThenBlock, Wait::kBlock},
       .broadcasts = true,
+      .withstands_damage = true,
   };
 
   static absl::StatusOr<BasicChannel> Create(const Geometry& geometry);

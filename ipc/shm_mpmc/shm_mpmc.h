@@ -47,6 +47,7 @@ class Channel {
       .survives_sigkill = true,
       .reports_peer_death = true,
       .waits = {Wait::kSpin, Wait::kSpinThenBlock, Wait::kBlock},
+      .withstands_damage = true,
   };
 
   // kUnimplemented beyond kMaxDepthMessages too. Errors: what shmget(2) and shmat(2) say.

@@ -52,6 +52,7 @@ class BasicChannel {
       .survives_sigkill = true,
       .reports_peer_death = true,
       .waits = {Wait::kSpin, Wait::kSpinThenBlock, Wait::kBlock},
+      .withstands_damage = true,
   };
 
   static absl::StatusOr<BasicChannel> Create(const Geometry& geometry);

@@ -20,7 +20,7 @@ void Bind(pid_t victim, std::span<const int> cpus) {
   sched_setaffinity(victim, sizeof(set), &set);
 }
 
-void Migrate(std::span<const pid_t> victims, uint64_t seed) {
+std::string Migrate(const TrialPlan& /*plan*/, std::span<const pid_t> victims, uint64_t seed) {
   Random random(seed);
   const std::vector<int> cpus = os::AllowedCpus();
   for (uint64_t left = 1 + random.Below(kMostMoves); left > 0; --left) {
@@ -29,6 +29,7 @@ void Migrate(std::span<const pid_t> victims, uint64_t seed) {
     Hold(static_cast<int64_t>(random.Below(kMostHoldNanos)));
   }
   for (const pid_t victim : victims) Bind(victim, cpus);
+  return "";
 }
 
 std::vector<Strike> Migrations(const TrialPlan& plan, Random random) { return DrawDisturbances(plan, random, Migrate); }

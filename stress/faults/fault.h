@@ -18,6 +18,10 @@ struct Fault {
   std::vector<Strike> (*strikes)(const TrialPlan& plan, Random random);
   // Why it does not apply to a primitive, or null. Null itself: it applies to all.
   const char* (*why_unfit)(const Capabilities& capabilities) = nullptr;
+  // It is about shared memory: nothing for objects that the kernel keeps.
+  bool needs_memory = false;
+  // TrialPlan::damages.
+  bool damages = false;
 };
 
 // Every fault in this folder, by file name.

@@ -13,7 +13,7 @@ namespace {
 constexpr rlim_t kFull = 3;
 constexpr uint64_t kMostHoldNanos = 8'000'000;
 
-void Exhaust(std::span<const pid_t> victims, uint64_t seed) {
+std::string Exhaust(const TrialPlan& /*plan*/, std::span<const pid_t> victims, uint64_t seed) {
   std::vector<rlimit> before(victims.size());
   for (size_t i = 0; i < victims.size(); ++i) {
     // A victim that has ended has no limits; it gets none back either.
@@ -23,6 +23,7 @@ void Exhaust(std::span<const pid_t> victims, uint64_t seed) {
   }
   Hold(static_cast<int64_t>(Random(seed).Below(kMostHoldNanos)));
   for (size_t i = 0; i < victims.size(); ++i) prlimit(victims[i], RLIMIT_NOFILE, &before[i], nullptr);
+  return "";
 }
 
 std::vector<Strike> Exhaustions(const TrialPlan& plan, Random random) {

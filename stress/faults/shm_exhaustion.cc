@@ -1,5 +1,5 @@
 // No System V segment is to be had for some milliseconds (SHMMNI and SHMALL fall to 1): ends that are open must need no
-// further one. That Create says so in a sentence is tested in stress/shm_limits_test.cc.
+// further one. That Create says so in a sentence is tested in stress/private_namespace_test.cc.
 
 #include "stress/draw.h"
 #include "stress/faults/fault.h"
@@ -10,9 +10,10 @@ namespace {
 
 constexpr uint64_t kMostHoldNanos = 4'000'000;
 
-void Exhaust(std::span<const pid_t> /*victims*/, uint64_t seed) {
+std::string Exhaust(const TrialPlan& /*plan*/, std::span<const pid_t> /*victims*/, uint64_t seed) {
   const LoweredShmLimits lowered;
   Hold(static_cast<int64_t>(Random(seed).Below(kMostHoldNanos)));
+  return "";
 }
 
 std::vector<Strike> Exhaustions(const TrialPlan& plan, Random random) {

@@ -13,12 +13,13 @@ namespace {
 constexpr uint64_t kMostSignals = 300;
 constexpr uint64_t kMostPausesBetween = 400;  // about 10 us: the victim gets as far as its next wait
 
-void Storm(std::span<const pid_t> victims, uint64_t seed) {
+std::string Storm(const TrialPlan& /*plan*/, std::span<const pid_t> victims, uint64_t seed) {
   Random random(seed);
   for (uint64_t left = 1 + random.Below(kMostSignals); left > 0; --left) {
     for (const pid_t victim : victims) kill(victim, SIGUSR1);
     for (uint64_t pause = random.Below(kMostPausesBetween); pause > 0; --pause) os::SpinHint();
   }
+  return "";
 }
 
 std::vector<Strike> Storms(const TrialPlan& plan, Random random) { return DrawDisturbances(plan, random, Storm); }

@@ -11,12 +11,13 @@ namespace {
 
 constexpr int64_t kNanosPerMilli = 1'000'000;
 
-void StopAndContinue(std::span<const pid_t> victims, uint64_t seed) {
+std::string StopAndContinue(const TrialPlan& /*plan*/, std::span<const pid_t> victims, uint64_t seed) {
   Random random(seed);
   for (const pid_t victim : victims) kill(victim, SIGSTOP);
   const int64_t longest = random.OneIn(8) ? 3 * kPeerDeathNanos / 2 : 6 * kNanosPerMilli;
   Hold(1 + static_cast<int64_t>(random.Below(static_cast<uint64_t>(longest))));
   for (const pid_t victim : victims) kill(victim, SIGCONT);
+  return "";
 }
 
 std::vector<Strike> Stops(const TrialPlan& plan, Random random) {

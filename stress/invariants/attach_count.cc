@@ -14,6 +14,6 @@ std::string FindMiscount(const Record& record) {
 
 }  // namespace
 
-extern const Invariant kAttachCount = {"attach_count", FindMiscount};
+extern const Invariant kAttachCount = {"attach_count", FindMiscount, /*outlives_damage=*/true};
 
 }  // namespace ipcmark::stress

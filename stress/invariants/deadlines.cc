@@ -20,6 +20,6 @@ std::string FindUntimely(const Record& record) {
 
 }  // namespace
 
-extern const Invariant kDeadlines = {"deadlines", FindUntimely};
+extern const Invariant kDeadlines = {"deadlines", FindUntimely, /*outlives_damage=*/true};
 
 }  // namespace ipcmark::stress

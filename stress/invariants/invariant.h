@@ -16,6 +16,8 @@ struct Invariant {
   // "" when it holds, else "expected ..., seen ..." with the smallest witness. Says "" for what a record cannot tell,
   // such as losses in a trial that did not come to its end.
   std::string (*find_breach)(const Record& record);
+  // It also holds when the object's memory was damaged: an end then gets an answer in time, and nobody dies.
+  bool outlives_damage = false;
 };
 
 // Every invariant in this folder, by file name.

@@ -17,6 +17,6 @@ std::string FindStandstill(const Record& record) {
 
 }  // namespace
 
-extern const Invariant kLiveness = {"liveness", FindStandstill};
+extern const Invariant kLiveness = {"liveness", FindStandstill, /*outlives_damage=*/true};
 
 }  // namespace ipcmark::stress

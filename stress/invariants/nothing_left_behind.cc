@@ -14,6 +14,6 @@ std::string FindRemains(const Record& record) {
 
 }  // namespace
 
-extern const Invariant kNothingLeftBehind = {"nothing_left_behind", FindRemains};
+extern const Invariant kNothingLeftBehind = {"nothing_left_behind", FindRemains, /*outlives_damage=*/true};
 
 }  // namespace ipcmark::stress

@@ -14,6 +14,6 @@ std::string FindSurprise(const Record& record) {
 
 }  // namespace
 
-extern const Invariant kOutcome = {"outcome", FindSurprise};
+extern const Invariant kOutcome = {"outcome", FindSurprise, /*outlives_damage=*/true};
 
 }  // namespace ipcmark::stress

@@ -6,6 +6,9 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -45,6 +48,14 @@ enum class Defect : uint8_t {
   kLosesOnSignal,     // a call that a signal interrupts has taken a message
   kGivesUpOnStopped,  // takes a peer that is silent for a while for dead
   kNeedsDescriptor,   // opens something for every message
+  kKeepsSegment,      // an attachment that nobody gives back keeps its segment alive
+  kNeverRearmed,      // a second registration for a notification comes to nothing
+  kNotifiesAtOnce,    // a registration is told of a message that did not come
+  kForgetsToNotify,   // one notification in three does not go out
+  kNeedsLocking,      // locks a page for every message
+  kNeedsDisk,         // writes every message to a file, too
+  kNeedsSegment,      // makes a System V segment for every message
+  kTrustsClock,       // takes a peer whose clock says something else for dead
   kStarves,           // one receiver gets nothing for long while the others are served
   kLosesOnClose,      // an accepted message goes with the end that is closed
 };
@@ -61,7 +72,10 @@ inline constexpr int64_t kDefectNanos = 1'000'000;
 inline constexpr int64_t kStarvedNanos = 1'400'000'000;
 
 // The words that all processes share, by index.
-enum Word : int { kLock, kSleepers, kHeld, kSent, kDepth, kWords };
+enum Word : int { kLock, kSleepers, kHeld, kSent, kDepth, kSentAtSeconds, kWords };
+
+// Senders' and receivers' clocks that differ by more are those of the dead.
+inline constexpr int64_t kClockSeconds = 5;
 
 // Where an end stays that is never to come back.
 [[noreturn]] inline void SleepForEver() noexcept {
@@ -121,6 +135,18 @@ class BrokenSender {
     } else if constexpr (kDefect == Defect::kNeedsDescriptor) {
       const os::Fd fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
       if (!fd.valid()) return IoResult::Of(Outcome::kError, errno);
+    } else if constexpr (kDefect == Defect::kNeedsLocking) {
+      if (mlock(&count_, sizeof(count_)) != 0) return IoResult::Of(Outcome::kError, errno);
+      munlock(&count_, sizeof(count_));
+    } else if constexpr (kDefect == Defect::kNeedsDisk) {
+      const os::Fd file(open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+      if (write(file.get(), message.data(), message.size()) < 0) return IoResult::Of(Outcome::kError, errno);
+    } else if constexpr (kDefect == Defect::kNeedsSegment) {
+      const int id = shmget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
+      if (id < 0) return IoResult::Of(Outcome::kError, errno);
+      shmctl(id, IPC_RMID, nullptr);
+    } else if constexpr (kDefect == Defect::kTrustsClock) {
+      words_[kSentAtSeconds] = static_cast<uint32_t>(os::MonotonicNanos() / os::kNanosPerSecond);
     } else if constexpr (kDefect == Defect::kCriesWolf) {
       if (count_++ == kDefectAt) return IoResult::Of(Outcome::kPeerDead, 0);
     } else if constexpr (kDefect == Defect::kCrashes) {
@@ -196,6 +222,11 @@ class BrokenReceiver {
       std::vector<std::byte> lost(buffer.size());
       end_.Receive(lost, os::After(kDefectNanos));
     }
+    if (kDefect == Defect::kTrustsClock && result.ok()) {
+      const int64_t sent_at_seconds = (sleepers_ - kSleepers)[kSentAtSeconds].load();
+      const int64_t since_seconds = os::MonotonicNanos() / os::kNanosPerSecond - sent_at_seconds;
+      if (since_seconds < -kClockSeconds || since_seconds > kClockSeconds) return IoResult::Of(Outcome::kPeerDead);
+    }
     if (kDefect == Defect::kLeaksSlot && result.ok()) (sleepers_ - kSleepers)[kHeld].fetch_sub(1);
     if (!result.ok()) {
       const bool dead = result.outcome == Outcome::kPeerDead || result.outcome == Outcome::kClosed;
@@ -203,6 +234,16 @@ class BrokenReceiver {
       return result;
     }
     return count_++ == kDefectAt ? Spoil(buffer, result, deadline) : result;
+  }
+
+  IoResult Notify(const sigevent* event) noexcept requires NotifyingReceiveEnd<E> {
+    if (event == nullptr || ++registrations_ == 1) return end_.Notify(event);
+    if constexpr (kDefect == Defect::kNeverRearmed) return IoResult::Ok(0);
+    sigevent changed = *event;
+    if (kDefect == Defect::kForgetsToNotify && registrations_ % 3 == 0) changed.sigev_notify = SIGEV_NONE;
+    const IoResult result = end_.Notify(&changed);
+    if (kDefect == Defect::kNotifiesAtOnce && result.ok()) sigqueue(getpid(), event->sigev_signo, event->sigev_value);
+    return result;
   }
 
  private:
@@ -232,6 +273,7 @@ class BrokenReceiver {
   E end_;
   std::atomic<uint32_t>* sleepers_;
   uint64_t count_ = 0;
+  uint64_t registrations_ = 0;
   std::vector<std::byte> kept_;
 };
 
@@ -256,6 +298,7 @@ class Broken {
     absl::StatusOr<os::Mapping> words = os::Mapping::SharedAnonymous(kWords * sizeof(std::atomic<uint32_t>));
     if (!words.ok()) return words.status();
     static_cast<std::atomic<uint32_t>*>(words->address())[kDepth] = geometry.depth_messages;
+    if constexpr (kDefect == Defect::kKeepsSegment) (void)shmat(object->segment().id(), nullptr, 0);
     if (kDefect == Defect::kLeaksDescriptor) (void)!dup(STDERR_FILENO);
     return Broken(geometry, *std::move(object), *std::move(words));
   }

@@ -33,6 +33,7 @@ enum class Mistake : uint8_t {
   kCommitsFirst,    // counts the message, unlocks, and copies it then
   kDropsRelease,    // what a store of the index without release order may become: it is visible before the bytes
   kIndexOffByOne,   // the last slot of the ring is never used for writing, but for reading
+  kTrustsMemory,    // promises to withstand damage, and takes what it reads for what it wrote
   kUnlocksToWait,   // looks, unlocks, and then goes to sleep: the wake-up in between is lost
 };
 
@@ -158,16 +159,18 @@ class Textbook {
   using Sender = TextbookSender<kMistake>;
   using Receiver = TextbookReceiver<kMistake>;
 
-  static constexpr Capabilities kCapabilities = {
-      .max_senders = kUnlimited,
-      .max_receivers = kUnlimited,
-      .max_message_bytes = 65536,
-      .keeps_boundaries = true,
-      .has_priorities = false,
-      .survives_sigkill = kMistake == Mistake::kMutexNotRobust || kMistake == Mistake::kConditionDies,
-      .reports_peer_death = false,
-      .waits = {Wait::kBlock},
-      .shows_signals = false};
+  static constexpr Capabilities kCapabilities = {.max_senders = kUnlimited,
+                                                 .max_receivers = kUnlimited,
+                                                 .max_message_bytes = 65536,
+                                                 .keeps_boundaries = true,
+                                                 .has_priorities = false,
+                                                 .survives_sigkill = kMistake == Mistake::kMutexNotRobust ||
+                                                                     kMistake == Mistake::kConditionDies ||
+                                                                     kMistake == Mistake::kTrustsMemory,
+                                                 .reports_peer_death = false,
+                                                 .waits = {Wait::kBlock},
+                                                 .shows_signals = false,
+                                                 .withstands_damage = kMistake == Mistake::kTrustsMemory};
 
   static absl::StatusOr<Textbook> Create(const Geometry& geometry) {
     absl::Status fits = CheckGeometry("textbook", kCapabilities, geometry);
