@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <map>
 #include <span>
 #include <string>
@@ -18,6 +19,9 @@ Traces TakeTraces();
 
 // "" or the first thing of which there is more than `before`.
 std::string FindLeftBehind(const Traces& before, const Traces& now);
+
+// Removes the System V segments that process `pid`, which is dead, had made. How many there were.
+uint64_t RemoveSegmentsOf(pid_t pid);
 
 // Compares the attach count of each of this process' System V segments with the mappings of it in `processes`, which
 // must be all that can have one and must not attach or detach meanwhile. "" or the first difference.

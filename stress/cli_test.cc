@@ -74,6 +74,7 @@ constexpr BadUsage kBadUsages[] = {
     {"--fault=", "--fault=VALUE"},
     {"--isolation=prayer", "--isolation=prayer"},
     {"--points=7", "FROM:TO"},
+    {"--points=9:9", "10"},
     {"--scenario=no_such_thing", "--list"},
     {"--scenario=sysv_shm/3to3", "at most 1 sender"},
 };
@@ -143,7 +144,32 @@ TEST(StressProgram, SweepsTheInstructionsThatItIsTold) {
   const Outcome outcome = RunProgram(kStress, "--sweep --seed=1 --scenario='^kernel_mq/receive$' --points=5:9");
   if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
   EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("\n4 kills, "));
+  EXPECT_THAT(outcome.out, HasSubstr(" points, 4 kills, 5 survivors, 0 points broken, "));
+}
+
+TEST(StressProgram, WritesASweepAsJsonFromWhichItCanGoOn) {
+  const std::string path = testing::TempDir() + "/sweep.json";
+  const std::string sweep = "--sweep --seed=1 --scenario='^kernel_mq/receive$' --json=" + path;
+  const Outcome outcome = RunProgram(kStress, sweep + " --points=0:7");
+  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
+  EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+  EXPECT_THAT(ReadFile(path), AllOf(HasSubstr("{\"primitive\": \"kernel_mq\", \"call\": \"receive\", \"seed\": 1,"),
+                                    HasSubstr("\"trials\": 7,"), HasSubstr("\"next_point\": 7,"),
+                                    HasSubstr("\"broken_points\": 0,"), HasSubstr("\"worst_recovery_nanos\": "),
+                                    HasSubstr("{\"name\": \"mq_timedreceive\", \"instruction\": ")));
+  // It stopped because it was told to, so there is nothing to resume; a longer range goes on behind it.
+  EXPECT_EQ(outcome.out.find("resume: "), std::string::npos);
+  EXPECT_EQ(RunProgram(kStress, sweep + " --points=7:20").status, 0);
+  EXPECT_THAT(ReadFile(path), AllOf(HasSubstr("\"trials\": 13,"), HasSubstr("\"next_point\": 20,")));
+}
+
+TEST(StressProgram, ASweepThatTimeCutsShortSaysHowToResume) {
+  const Outcome outcome =
+      RunProgram(kStress, "--sweep --seed=1 --seconds=1 --scenario='^shm_mpmc/(open_sender|timed_send)$'");
+  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
+  EXPECT_EQ(outcome.status, 0) << outcome.out;
+  EXPECT_THAT(outcome.out, testing::ContainsRegex("resume: ./bazelw run //stress -- --sweep --seed=1 "
+                                                  "--scenario='\\^shm_mpmc/[a-z_]+\\$' --points=[0-9]+:[0-9]+\n"));
 }
 
 TEST(StressProgram, PrintsTheSeedThatItDrewFirst) {

@@ -106,10 +106,11 @@ int Main(std::span<const char* const> arguments) {
   }
   const absl::Status known = CheckNames(*options);
   if (!known.ok()) return Fail(known.message());
+  // Early: on a busy machine a Ctrl-C may come before the first trial.
+  HandleSignals();
   const absl::Status isolated = IsolateRun(*options);
   if (!isolated.ok()) return Fail(isolated.message());
   if (options->sweep) {
-    HandleSignals();
     const absl::StatusOr<bool> broken = RunSweeps(*options, TargetLabel(), PrimitiveTable(), &g_cancel);
     if (!broken.ok()) return Fail(broken.status().message());
     return *broken ? kExitBroken : kExitFine;
@@ -125,7 +126,6 @@ int Main(std::span<const char* const> arguments) {
   }
   absl::PrintF("seed %d\n", options->seed);
   fflush(stdout);
-  HandleSignals();
   Runner runner(*options, TargetLabel(), catalogue, &g_cancel);
   const absl::Status status = runner.Run();
   if (!status.ok()) return Fail(status.message());

@@ -41,9 +41,11 @@ absl::Status ParseScenario(absl::string_view text, Options* options) {
 }
 
 absl::Status ParsePoints(absl::string_view text, Options* options) {
+  options->only_system_calls = text == "syscalls";
+  if (options->only_system_calls) return absl::OkStatus();
   const std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
   if (parts.size() != 2) {
-    return absl::InvalidArgumentError(absl::StrCat("--points=", text, " is not FROM:TO", kSeeHelp));
+    return absl::InvalidArgumentError(absl::StrCat("--points=", text, " is neither FROM:TO nor syscalls", kSeeHelp));
   }
   absl::Status status = ParseNumber("--points", parts[0], 0, kNoLimit, &options->first_point);
   status.Update(ParseNumber("--points", parts[1], options->first_point + 1, kNoLimit, &options->last_point));
@@ -155,9 +157,11 @@ each trial every invariant is checked. --list ends with the faults and the invar
   --json=FILE        write the results to FILE as JSON, too
   --isolation=HOW    what removes the run's kernel objects if it is killed itself: namespaces (of IPC and of /dev/shm, the
                      default; where they are refused, a janitor), janitor (a process that outlives the run), none
-  --sweep            instead: SIGKILL at every instruction of send, receive, open and close of what promises to survive
-                     it; --scenario chooses among names like pipe/send, --trials=N tries N instructions of each call
-  --points=FROM:TO   of a sweep: only these instructions of each call
+  --sweep            instead: SIGKILL at every instruction and inside every system call of each call of what promises to
+                     survive it (send, receive, open, close, create, ...); --scenario chooses among names like
+                     pipe/send, --trials=N tries N points of each call
+  --points=FROM:TO   of a sweep: only these points of each call; --points=syscalls: before, inside and behind each
+                     system call
   --list             print the scenarios, and what is skipped and why
   --help             print this
 

@@ -48,6 +48,7 @@ struct Options {
   bool sweep = false;
   uint64_t first_point = 0;        // of a sweep
   uint64_t last_point = kNoLimit;  // not included
+  bool only_system_calls = false;  // of these points
   bool list = false;
   bool help = false;
 };

@@ -34,19 +34,6 @@ void PrintFaults(const Results& results) {
   }
 }
 
-std::string Quoted(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (static_cast<unsigned char>(c) < 0x20) {
-      absl::StrAppendFormat(&quoted, "\\u%04x", c);
-      continue;
-    }
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + '"';
-}
-
 std::string Fields(const Tally& tally) {
   return absl::StrFormat(
       R"("trials": %d, "messages": %d, "strikes": %d, "kills": %d, "survivors": %d, "worst_wait_nanos": %d, )"
@@ -161,13 +148,27 @@ void PrintSummary(const Results& results) {
   fflush(stdout);
 }
 
-absl::Status WriteJson(const Results& results, const std::string& path) {
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20) {
+      absl::StrAppendFormat(&quoted, "\\u%04x", c);
+      continue;
+    }
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
+absl::Status WriteText(const std::string& text, const std::string& path) {
   const std::unique_ptr<FILE, int (*)(FILE*)> file(fopen(path.c_str(), "we"), fclose);
-  const std::string text = ToJson(results);
   if (file == nullptr || fwrite(text.data(), 1, text.size(), file.get()) != text.size() || fflush(file.get()) != 0) {
     return os::SyscallError(absl::StrFormat("write(%s)", path), errno, "give --json= a file that can be written");
   }
   return absl::OkStatus();
 }
+
+absl::Status WriteJson(const Results& results, const std::string& path) { return WriteText(ToJson(results), path); }
 
 }  // namespace ipcmark::stress

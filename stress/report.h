@@ -57,6 +57,10 @@ void PrintSummary(const Results& results);
 // The same as JSON. One sentence when the file cannot be written.
 absl::Status WriteJson(const Results& results, const std::string& path);
 
+// For those who write JSON: `text` as a JSON string, and a file with `text`, or one sentence why not.
+std::string Quoted(const std::string& text);
+absl::Status WriteText(const std::string& text, const std::string& path);
+
 }  // namespace ipcmark::stress
 
 #endif  // IPCMARK_STRESS_REPORT_H_
