@@ -73,6 +73,11 @@ constexpr BadUsage kBadUsages[] = {
     {"--invariant=no_such_thing", "no_loss"},
     {"--fault=", "--fault=VALUE"},
     {"--isolation=prayer", "--isolation=prayer"},
+    {"--strikes=1,x", "--strikes=1,x"},
+    {"--bytes=31", "--bytes=31"},
+    {"--senders=0", "--senders=0"},
+    {"--messages=x", "--messages=x"},
+    {"--minimize-seconds=x", "--minimize-seconds=x"},
     {"--points=7", "FROM:TO"},
     {"--points=9:9", "10"},
     {"--scenario=no_such_thing", "--list"},
@@ -128,6 +133,42 @@ TEST(StressProgram, InvariantThatIsNotChosenIsNotChecked) {
   const std::string trial = "--trials=1 --seed=11 --scenario=forgetful/1to1/block/depth:4/bytes:64/none";
   EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=no_loss").status, 1);
   EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=order").status, 0);
+}
+
+// The number behind `name` in `text`, -1 when it is not there.
+long NumberAfter(const std::string& text, const std::string& name) {
+  const size_t at = text.find(name);
+  return at == std::string::npos ? -1 : strtol(text.c_str() + at + name.size(), nullptr, 10);
+}
+
+TEST(StressProgram, ReportsTheSmallestCaseThatItReachedAndACommandThatBreaksItAgain) {
+  const std::string path = testing::TempDir() + "/smallest.json";
+  const Outcome first = RunProgram(kForgetful,
+                                   "--trials=1 --seed=11 --invariant=no_loss "
+                                   "--scenario=forgetful/1to1/block/depth:64/bytes:65536/signal_storm --json=" +
+                                       path);
+  EXPECT_EQ(first.status, 1);
+  // A receiver forgets its 51st message, whatever strikes: 1 of them is enough, if it is small.
+  const std::string json = ReadFile(path);
+  const std::string smallest = json.substr(std::min(json.size(), json.find("\"smallest\": {")));
+  EXPECT_EQ(NumberAfter(smallest, "\"depth_messages\": "), 1) << json;
+  EXPECT_EQ(NumberAfter(smallest, "\"message_bytes\": "), 32);
+  EXPECT_EQ(NumberAfter(smallest, "\"strikes\": "), 0);
+  EXPECT_GE(NumberAfter(smallest, "\"messages\": "), 40);
+  EXPECT_LE(NumberAfter(smallest, "\"messages\": "), 80);
+  EXPECT_THAT(smallest, AllOf(HasSubstr("\"invariant\": \"no_loss\""), HasSubstr("\"seed\": 11"),
+                              HasSubstr("\"operation\": \"Send number 5"), HasSubstr("\"failed\": 5")));
+
+  const size_t lead = first.out.find("  replay: ", first.out.find("  smallest of "));
+  const size_t at = first.out.find("--seed=11", lead);
+  ASSERT_NE(at, std::string::npos) << first.out;
+  const std::string replay = first.out.substr(at, first.out.find('\n', at) - at);
+  EXPECT_THAT(replay, AllOf(HasSubstr(" --depth=1"), HasSubstr(" --bytes=32"), HasSubstr(" --messages="),
+                            HasSubstr(" --strikes=none")));
+  const Outcome again = RunProgram(kForgetful, replay + " --minimize-seconds=0 --invariant=no_loss");
+  EXPECT_EQ(again.status, 1) << again.out;
+  EXPECT_THAT(again.out, HasSubstr("BROKEN no_loss in forgetful/"));
+  EXPECT_EQ(again.out.find("smallest"), std::string::npos);
 }
 
 TEST(StressProgram, WritesItsResultsAsJson) {

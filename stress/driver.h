@@ -14,6 +14,7 @@
 #include "stress/faults/fault.h"
 #include "stress/plan.h"
 #include "stress/record.h"
+#include "stress/smaller.h"
 
 namespace ipcmark::stress {
 
@@ -28,6 +29,8 @@ struct TrialRequest {
   int64_t traffic_nanos = kDefaultTrafficNanos;
   int64_t liveness_nanos = kDefaultLivenessNanos;
   const std::atomic<bool>* cancel = nullptr;  // may be null; set by a signal handler
+  // Its messages and strikes; what it says of the geometry is in `geometry` already.
+  Smaller smaller = {};
 };
 
 // The size of the messages that fill the object: the largest or the smallest.

@@ -44,6 +44,24 @@ std::string Fields(const Tally& tally) {
       tally.worst_starved_nanos);
 }
 
+// What a broken scenario has besides.
+std::string Replays(const ScenarioResult& result) {
+  if (result.breaches.empty()) return "";
+  std::string text = absl::StrCat(R"(, "replay": )", Quoted(result.replay));
+  if (!result.smallest) return text;
+  const auto& [smaller, geometry, failure, trials, failed, confirmed] = *result.smallest;
+  absl::StrAppendFormat(
+      &text,
+      R"(, "smallest": {"invariant": %s, "text": %s, "seed": %d, "step": %d, "operation": %s, "senders": %d, )"
+      R"("receivers": %d, "depth_messages": %d, "message_bytes": %d, "messages": %d, "strikes": %d, "trials": %d, )"
+      R"("failed": %d, "confirmed": %d, "replay": %s})",
+      Quoted(result.breaches[0].invariant), Quoted(failure.text), result.broken_seed, failure.step,
+      Quoted(failure.operation), geometry.senders, geometry.receivers, geometry.depth_messages,
+      geometry.max_message_bytes, failure.messages, failure.strikes, trials, failed, confirmed,
+      Quoted(result.smallest_replay));
+  return text;
+}
+
 std::string ToJson(const Results& results) {
   std::vector<std::string> scenarios;
   for (size_t i = 0; i < results.scenarios.size(); ++i) {
@@ -53,9 +71,9 @@ std::string ToJson(const Results& results) {
       breaches.push_back(absl::StrFormat(R"({"invariant": %s, "text": %s, "seed": %d})", Quoted(breach.invariant),
                                          Quoted(breach.text), result.broken_seed));
     }
-    scenarios.push_back(absl::StrFormat(R"({"name": %s, %s, "breaches": [%s]})",
+    scenarios.push_back(absl::StrFormat(R"({"name": %s, %s, "breaches": [%s]%s})",
                                         Quoted(results.catalogue.scenarios[i].name), Fields(result.tally),
-                                        absl::StrJoin(breaches, ", ")));
+                                        absl::StrJoin(breaches, ", "), Replays(result)));
   }
   std::vector<std::string> faults;
   for (const auto& [name, tally] : ByFault(results)) {
@@ -116,7 +134,8 @@ void PrintSummary(const Results& results) {
   uint64_t not_reached = 0;
   uint64_t broken = 0;
   for (size_t i = 0; i < results.scenarios.size(); ++i) {
-    const auto& [tally, breaches, seed] = results.scenarios[i];
+    const Tally& tally = results.scenarios[i].tally;
+    const std::vector<Breach>& breaches = results.scenarios[i].breaches;
     std::string result = tally.trials == 0 ? "not reached" : "ok";
     if (!breaches.empty()) result = absl::StrCat("BROKEN: ", absl::StrJoin(breaches, ", ", AppendName));
     absl::PrintF("%-*s %7d %10d %6d %9d %8.1f %8.1f  %s\n", static_cast<int>(width), catalogue.scenarios[i].name,

@@ -4,11 +4,13 @@
 // What came of a run, for people and for programs.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "stress/memory_watch.h"
+#include "stress/minimize.h"
 #include "stress/record.h"
 #include "stress/scenario.h"
 
@@ -41,6 +43,10 @@ struct ScenarioResult {
   Tally tally;
   std::vector<Breach> breaches;  // of the trial that broke it, whose seed is:
   uint64_t broken_seed = 0;
+  std::string replay = {};  // the command that runs it again
+  // The smallest trial that breaks the first of `breaches`, where it was looked for; with the same seed.
+  std::optional<Smallest> smallest = {};
+  std::string smallest_replay = {};
 };
 
 struct Results {
