@@ -114,7 +114,8 @@ struct Sweep {
   // process whose machine stood still is not.
   int64_t worst_recovery_nanos = 0;
   uint64_t worst_recovery_point = 0;
-  uint64_t repeated = 0;  // such points
+  // Such points, and those where a survivor acted before it was clear that a sleeper would have gone on by itself.
+  uint64_t repeated = 0;
   std::vector<BrokenPoint> broken;
   struct NamedCall {
     uint64_t step;
