@@ -152,8 +152,11 @@ TEST(StressProgram, ReportsTheSmallestCaseThatItReachedAndACommandThatBreaksItAg
   // A receiver forgets its 51st message, whatever strikes: 1 of them is enough, if it is small.
   const std::string json = ReadFile(path);
   const std::string smallest = json.substr(std::min(json.size(), json.find("\"smallest\": {")));
-  EXPECT_EQ(NumberAfter(smallest, "\"depth_messages\": "), 1) << json;
-  EXPECT_EQ(NumberAfter(smallest, "\"message_bytes\": "), 32);
+  // Not 1 for sure: on a busy machine a candidate may be given up that would have failed.
+  const long depth = NumberAfter(smallest, "\"depth_messages\": ");
+  EXPECT_GE(depth, 1) << json;
+  EXPECT_LE(depth, 16) << json;
+  EXPECT_EQ(NumberAfter(smallest, "\"message_bytes\": "), 32) << json;
   EXPECT_EQ(NumberAfter(smallest, "\"strikes\": "), 0);
   EXPECT_GE(NumberAfter(smallest, "\"messages\": "), 40);
   EXPECT_LE(NumberAfter(smallest, "\"messages\": "), 80);
@@ -164,8 +167,8 @@ TEST(StressProgram, ReportsTheSmallestCaseThatItReachedAndACommandThatBreaksItAg
   const size_t at = first.out.find("--seed=11", lead);
   ASSERT_NE(at, std::string::npos) << first.out;
   const std::string replay = first.out.substr(at, first.out.find('\n', at) - at);
-  EXPECT_THAT(replay, AllOf(HasSubstr(" --depth=1"), HasSubstr(" --bytes=32"), HasSubstr(" --messages="),
-                            HasSubstr(" --strikes=none")));
+  EXPECT_THAT(replay, AllOf(HasSubstr(" --depth=" + std::to_string(depth)), HasSubstr(" --bytes=32"),
+                            HasSubstr(" --messages="), HasSubstr(" --strikes=none")));
   const Outcome again = RunProgram(kForgetful, replay + " --minimize-seconds=0 --invariant=no_loss");
   EXPECT_EQ(again.status, 1) << again.out;
   EXPECT_THAT(again.out, HasSubstr("BROKEN no_loss in forgetful/"));

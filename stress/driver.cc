@@ -264,7 +264,11 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
                     .max_messages = uint64_t{large ? 6'000U : 40'000U},
                     .traffic_nanos = request.traffic_nanos,
                     .liveness_nanos = request.liveness_nanos};
-  plan.max_messages = std::min(plan.max_messages, request.smaller.messages);
+  if (request.smaller.messages != Smaller::kAll) {
+    plan.max_messages = std::min(plan.max_messages, request.smaller.messages);
+    // So few are to be sent whatever else the machine does.
+    plan.traffic_nanos = std::max(plan.traffic_nanos, kCountedTrafficNanos);
+  }
   plan.target_messages = std::min(plan.target_messages, plan.max_messages);
   // All are drawn, so that those that stay are what they were.
   for (Strike& strike : request.fault->strikes(plan, Random(SubSeed(request.seed, kFaultPart)))) {

@@ -19,6 +19,8 @@
 namespace ipcmark::stress {
 
 inline constexpr int64_t kDefaultTrafficNanos = 40'000'000;
+// Of a trial whose messages are counted: it ends with them.
+inline constexpr int64_t kCountedTrafficNanos = 1'000'000'000;
 // Generous: a machine that others use, too, may stop for a second. What hangs, hangs for ever.
 inline constexpr int64_t kDefaultLivenessNanos = 5'000'000'000;
 

@@ -197,7 +197,8 @@ bool Victim::RunInto(const Steps& record, const SystemCall& call) {
 }
 #else
 absl::Status MayStep() {
-  return absl::UnavailableError("killing at every instruction is written for x86-64 only; leave out --sweep here");
+  return absl::UnavailableError(
+      "stepping with ptrace(2) is written for x86-64 only; leave out --sweep on this machine");
 }
 Victim::Victim(absl::FunctionRef<void()>, absl::FunctionRef<void()>) : pid_(-1) {}
 bool Victim::Resume(int) { return false; }

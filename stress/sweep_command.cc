@@ -10,6 +10,7 @@
 #include "ipc/os/clock.h"
 #include "stress/report.h"
 #include "stress/step_kill.h"
+#include "stress/stepper.h"
 #include "stress/sweep_calls.h"
 
 namespace ipcmark::stress {
@@ -101,8 +102,6 @@ class Command {
                    .end_nanos = begin_nanos_ + static_cast<int64_t>(options_.seconds) * os::kNanosPerSecond,
                    .cancel = cancel_});
     if (!sweep.ok()) {
-      // Where nothing can be swept at all, the sentence is not about this call.
-      if (absl::IsUnavailable(sweep.status())) return sweep.status();
       return {sweep.status().code(), absl::StrCat(primitive, "/", call.name, ": ", sweep.status().message())};
     }
     rows_.push_back({primitive, call.name, *std::move(sweep), os::MonotonicNanos() - call_nanos});
@@ -172,6 +171,8 @@ class Command {
 
 absl::StatusOr<bool> RunSweeps(const Options& options, const std::string& target,
                                std::span<const PrimitiveEntry> primitives, const std::atomic<bool>* cancel) {
+  absl::Status may = MayStep();
+  if (!may.ok()) return may;
   Command command(options, target, cancel);
   for (const PrimitiveEntry& primitive : primitives) {
     if (!options.primitive.empty() && options.primitive != primitive.name) continue;
