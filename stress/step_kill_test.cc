@@ -142,7 +142,7 @@ TEST(StepKill, CatchesANamedQueueThatDiesWithItsSender) {
 TEST(StepKill, NamesTheBoundariesOfSystemCalls) {
   SKIP_UNLESS_TRACEABLE();
   const std::vector<SweptCall> calls = TransferCalls(&MakeSubject<mmap_queue::Channel>);
-  SweepRequest request = RequestOf(CallByName(calls, "timed_receive"));
+  SweepRequest request = RequestOf(CallByName(calls, "send_to_sleeper"));
   request.only_system_calls = true;
   const absl::StatusOr<Sweep> sweep = SweepCall(request);
   ASSERT_TRUE(sweep.ok()) << sweep.status();
