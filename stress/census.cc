@@ -147,6 +147,19 @@ std::string FindMisfate(std::span<const SegmentState> all, std::span<const int64
   return "";
 }
 
+uint64_t RemoveSegmentsOf(pid_t pid) {
+  // Not by /proc/sysvipc/shm, whose lines a reader may miss while others come and go.
+  shm_info info;
+  const int last = shmctl(0, SHM_INFO, reinterpret_cast<shmid_ds*>(&info));
+  uint64_t removed = 0;
+  for (int slot = 0; slot <= last; ++slot) {
+    shmid_ds segment;
+    const int id = shmctl(slot, SHM_STAT, &segment);
+    if (id >= 0 && segment.shm_cpid == pid && shmctl(id, IPC_RMID, nullptr) == 0) ++removed;
+  }
+  return removed;
+}
+
 std::string FindAttachMiscount(std::span<const pid_t> processes) {
   for (const SegmentState& segment : OwnSegments()) {
     uint64_t mapped = 0;

@@ -256,6 +256,7 @@ uint32_t DrawFillBytes(const TrialRequest& request) {
 TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities, uint32_t fill_bytes,
                    uint64_t fill_limit_messages, uint64_t depth_limit_messages, std::vector<std::string> memory) {
   const bool large = request.geometry.max_message_bytes > 4096;
+  size_t drawn = 0;
   TrialPlan plan = {
       .seed = request.seed,
       .geometry = request.geometry,
@@ -272,7 +273,16 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
       .max_messages = uint64_t{large ? 6'000U : 40'000U},
       .traffic_nanos = request.traffic_nanos,
       .liveness_nanos = request.liveness_nanos};
-  plan.strikes = request.fault->strikes(plan, Random(SubSeed(request.seed, kFaultPart)));
+  if (request.smaller.messages != Smaller::kAll) {
+    plan.max_messages = std::min(plan.max_messages, request.smaller.messages);
+    // So few are to be sent whatever else the machine does.
+    plan.traffic_nanos = std::max(plan.traffic_nanos, kCountedTrafficNanos);
+  }
+  plan.target_messages = std::min(plan.target_messages, plan.max_messages);
+  // All are drawn, so that those that stay are what they were.
+  for (Strike& strike : request.fault->strikes(plan, Random(SubSeed(request.seed, kFaultPart)))) {
+    if (request.smaller.HasStrike(drawn++)) plan.strikes.push_back(std::move(strike));
+  }
   return plan;
 }
 

@@ -16,10 +16,13 @@
 #include "stress/faults/fault.h"
 #include "stress/plan.h"
 #include "stress/record.h"
+#include "stress/smaller.h"
 
 namespace ipcmark::stress {
 
 inline constexpr int64_t kDefaultTrafficNanos = 40'000'000;
+// Of a trial whose messages are counted: it ends with them.
+inline constexpr int64_t kCountedTrafficNanos = 1'000'000'000;
 // Generous: a machine that others use, too, may stop for a second. What hangs, hangs for ever.
 inline constexpr int64_t kDefaultLivenessNanos = 5'000'000'000;
 
@@ -30,6 +33,8 @@ struct TrialRequest {
   int64_t traffic_nanos = kDefaultTrafficNanos;
   int64_t liveness_nanos = kDefaultLivenessNanos;
   const std::atomic<bool>* cancel = nullptr;  // may be null; set by a signal handler
+  // Its messages and strikes; what it says of the geometry is in `geometry` already.
+  Smaller smaller = {};
 };
 
 // The size of the messages that fill the object: the largest or the smallest.

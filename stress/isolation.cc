@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
-#include <sys/shm.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -51,14 +50,7 @@ bool MountPrivateDevShm() {
 }
 
 void RemoveWhatIsLeftOf(pid_t runner) {
-  // Not by /proc/sysvipc/shm, whose lines a reader may miss while others come and go.
-  shm_info info;
-  const int last = shmctl(0, SHM_INFO, reinterpret_cast<shmid_ds*>(&info));
-  for (int slot = 0; slot <= last; ++slot) {
-    shmid_ds segment;
-    const int id = shmctl(slot, SHM_STAT, &segment);
-    if (id >= 0 && segment.shm_cpid == runner) shmctl(id, IPC_RMID, nullptr);
-  }
+  RemoveSegmentsOf(runner);
   std::error_code gone;
   for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", gone)) {
     if (IsNamedAfter(entry.path().filename().string(), runner)) {

@@ -106,7 +106,7 @@ int Main(std::span<const char* const> arguments) {
   }
   const absl::Status known = CheckNames(*options);
   if (!known.ok()) return Fail(known.message());
-  // Before the catalogue is made, which takes its time on a busy machine.
+  // Early: on a busy machine a Ctrl-C may come before the first trial.
   HandleSignals();
   const absl::Status isolated = IsolateRun(*options);
   if (!isolated.ok()) return Fail(isolated.message());

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "ipc/os/error.h"
+#include "stress/message.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -41,13 +42,61 @@ absl::Status ParseScenario(absl::string_view text, Options* options) {
 }
 
 absl::Status ParsePoints(absl::string_view text, Options* options) {
+  options->only_system_calls = text == "syscalls";
+  if (options->only_system_calls) return absl::OkStatus();
   const std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
   if (parts.size() != 2) {
-    return absl::InvalidArgumentError(absl::StrCat("--points=", text, " is not FROM:TO", kSeeHelp));
+    return absl::InvalidArgumentError(absl::StrCat("--points=", text, " is neither FROM:TO nor syscalls", kSeeHelp));
   }
   absl::Status status = ParseNumber("--points", parts[0], 0, kNoLimit, &options->first_point);
   status.Update(ParseNumber("--points", parts[1], options->first_point + 1, kNoLimit, &options->last_point));
   return status;
+}
+
+// "none", or numbers from 1 on with commas between them.
+absl::Status ParseStrikes(absl::string_view text, Options* options) {
+  options->smaller.strikes = 0;
+  if (text == "none") return absl::OkStatus();
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    uint64_t number = 0;
+    if (!absl::SimpleAtoi(part, &number) || number < 1 || number > 64) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--strikes=", text, " is neither none nor numbers from 1 to 64, like 1,4", kSeeHelp));
+    }
+    options->smaller.strikes |= uint64_t{1} << (number - 1);
+  }
+  return absl::OkStatus();
+}
+
+// The flags of Smaller; false: it is none of them.
+bool ParseSmaller(absl::string_view argument, Options* options, absl::Status* status) {
+  if (absl::ConsumePrefix(&argument, "--strikes=")) {
+    *status = ParseStrikes(argument, options);
+    return true;
+  }
+  if (absl::ConsumePrefix(&argument, "--messages=")) {
+    *status = ParseNumber("--messages", argument, 0, kNoLimit - 1, &options->smaller.messages);
+    return true;
+  }
+  struct Number {
+    absl::string_view flag;
+    uint64_t least;
+    uint64_t most;
+    uint32_t* value;
+  };
+  Smaller& smaller = options->smaller;
+  constexpr uint64_t kMost = std::numeric_limits<uint32_t>::max();
+  for (const Number& number :
+       {Number{"--senders", 1, kMost, &smaller.senders}, Number{"--receivers", 1, kMost, &smaller.receivers},
+        Number{"--depth", 1, kMost, &smaller.depth_messages},
+        Number{"--bytes", kSmallestMessageBytes, kMost, &smaller.message_bytes}}) {
+    if (!absl::ConsumePrefix(&argument, absl::StrCat(number.flag, "="))) continue;
+    uint64_t value = 0;
+    *status = ParseNumber(number.flag, argument, number.least, number.most, &value);
+    *number.value = static_cast<uint32_t>(value);
+    return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -89,8 +138,10 @@ bool ParseWord(absl::string_view argument, Options* options) {
 }
 
 bool NeedsValue(absl::string_view argument) {
-  constexpr absl::string_view kFlags[] = {"--seconds", "--trials",    "--seed", "--scenario", "--primitive",
-                                          "--fault",   "--invariant", "--json", "--points",   "--isolation"};
+  constexpr absl::string_view kFlags[] = {"--seconds",   "--trials",          "--seed",  "--scenario", "--primitive",
+                                          "--fault",     "--invariant",       "--json",  "--points",   "--senders",
+                                          "--receivers", "--depth",           "--bytes", "--messages", "--strikes",
+                                          "--isolation", "--minimize-seconds"};
   return std::ranges::find(kFlags, absl::StripSuffix(argument, "=")) != std::end(kFlags);
 }
 
@@ -121,8 +172,12 @@ absl::StatusOr<Options> ParseOptions(std::span<const char* const> arguments) {
       status = ParseNumber("--seed", value, 0, kNoLimit, &options.seed);
     } else if (absl::ConsumePrefix(&value, "--scenario=")) {
       status = ParseScenario(value, &options);
+    } else if (absl::ConsumePrefix(&value, "--minimize-seconds=")) {
+      status = ParseNumber("--minimize-seconds", value, 0, kMostSeconds, &options.minimize_seconds);
     } else if (ParseWord(argument, &options)) {
       continue;
+    } else if (ParseSmaller(argument, &options, &status)) {
+      if (status.ok()) continue;
     } else if (NeedsValue(argument)) {
       status = absl::InvalidArgumentError(
           absl::StrCat(argument, " needs a value: ", absl::StripSuffix(argument, "="), "=VALUE", kSeeHelp));
@@ -152,12 +207,17 @@ each trial every invariant is checked. --list ends with the faults and the invar
   --primitive=NAME   only this primitive
   --fault=NAME       only this fault
   --invariant=NAME   check only this invariant
+  --minimize-seconds=N  for so long look for a smaller trial that breaks the same (default 10, 0: do not)
+  --senders=N --receivers=N --depth=N --bytes=N --messages=N --strikes=1,4
+                     make each trial so small: of a scenario's own (--strikes=none: nothing strikes)
   --json=FILE        write the results to FILE as JSON, too
   --isolation=HOW    what removes the run's kernel objects if it is killed itself: namespaces (of IPC and of /dev/shm, the
                      default; where they are refused, a janitor), janitor (a process that outlives the run), none
-  --sweep            instead: SIGKILL at every instruction of send, receive, open and close of what promises to survive
-                     it; --scenario chooses among names like pipe/send, --trials=N tries N instructions of each call
-  --points=FROM:TO   of a sweep: only these instructions of each call
+  --sweep            instead: SIGKILL at every instruction and inside every system call of each call of what promises to
+                     survive it (send, receive, open, close, create, ...); --scenario chooses among names like
+                     pipe/send, --trials=N tries N points of each call
+  --points=FROM:TO   of a sweep: only these points of each call; --points=syscalls: before, inside and behind each
+                     system call
   --list             print the scenarios, and what is skipped and why
   --help             print this
 

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "stress/smaller.h"
 
 namespace ipcmark::stress {
 
@@ -45,9 +46,12 @@ struct Options {
   std::string invariant;                 // "" : all
   std::string json;                      // a file for the results, "" : none
   std::string isolation = "namespaces";  // isolation.h
+  Smaller smaller;                       // than a scenario says
+  uint64_t minimize_seconds = 10;        // for the smallest case that breaks the same; 0: do not look for one
   bool sweep = false;
   uint64_t first_point = 0;        // of a sweep
   uint64_t last_point = kNoLimit;  // not included
+  bool only_system_calls = false;  // of these points
   bool list = false;
   bool help = false;
 };

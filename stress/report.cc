@@ -34,19 +34,6 @@ void PrintFaults(const Results& results) {
   }
 }
 
-std::string Quoted(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (static_cast<unsigned char>(c) < 0x20) {
-      absl::StrAppendFormat(&quoted, "\\u%04x", c);
-      continue;
-    }
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + '"';
-}
-
 std::string Fields(const Tally& tally) {
   return absl::StrFormat(
       R"("trials": %d, "messages": %d, "strikes": %d, "kills": %d, "survivors": %d, "worst_wait_nanos": %d, )"
@@ -55,6 +42,24 @@ std::string Fields(const Tally& tally) {
       tally.trials, tally.messages, tally.strikes, tally.kills, tally.survivors, tally.worst_wait_nanos,
       tally.worst_end_wait_nanos, tally.worst_recovery_nanos, tally.worst_lateness_nanos, tally.most_overtaken,
       tally.worst_starved_nanos);
+}
+
+// What a broken scenario has besides.
+std::string Replays(const ScenarioResult& result) {
+  if (result.breaches.empty()) return "";
+  std::string text = absl::StrCat(R"(, "replay": )", Quoted(result.replay));
+  if (!result.smallest) return text;
+  const auto& [smaller, geometry, failure, trials, failed, confirmed] = *result.smallest;
+  absl::StrAppendFormat(
+      &text,
+      R"(, "smallest": {"invariant": %s, "text": %s, "seed": %d, "step": %d, "operation": %s, "senders": %d, )"
+      R"("receivers": %d, "depth_messages": %d, "message_bytes": %d, "messages": %d, "strikes": %d, "trials": %d, )"
+      R"("failed": %d, "confirmed": %d, "replay": %s})",
+      Quoted(result.breaches[0].invariant), Quoted(failure.text), result.broken_seed, failure.step,
+      Quoted(failure.operation), geometry.senders, geometry.receivers, geometry.depth_messages,
+      geometry.max_message_bytes, failure.messages, failure.strikes, trials, failed, confirmed,
+      Quoted(result.smallest_replay));
+  return text;
 }
 
 std::string ToJson(const Results& results) {
@@ -66,9 +71,9 @@ std::string ToJson(const Results& results) {
       breaches.push_back(absl::StrFormat(R"({"invariant": %s, "text": %s, "seed": %d})", Quoted(breach.invariant),
                                          Quoted(breach.text), result.broken_seed));
     }
-    scenarios.push_back(absl::StrFormat(R"({"name": %s, %s, "breaches": [%s]})",
+    scenarios.push_back(absl::StrFormat(R"({"name": %s, %s, "breaches": [%s]%s})",
                                         Quoted(results.catalogue.scenarios[i].name), Fields(result.tally),
-                                        absl::StrJoin(breaches, ", ")));
+                                        absl::StrJoin(breaches, ", "), Replays(result)));
   }
   std::vector<std::string> faults;
   for (const auto& [name, tally] : ByFault(results)) {
@@ -129,7 +134,8 @@ void PrintSummary(const Results& results) {
   uint64_t not_reached = 0;
   uint64_t broken = 0;
   for (size_t i = 0; i < results.scenarios.size(); ++i) {
-    const auto& [tally, breaches, seed] = results.scenarios[i];
+    const Tally& tally = results.scenarios[i].tally;
+    const std::vector<Breach>& breaches = results.scenarios[i].breaches;
     std::string result = tally.trials == 0 ? "not reached" : "ok";
     if (!breaches.empty()) result = absl::StrCat("BROKEN: ", absl::StrJoin(breaches, ", ", AppendName));
     absl::PrintF("%-*s %7d %10d %6d %9d %8.1f %8.1f  %s\n", static_cast<int>(width), catalogue.scenarios[i].name,
@@ -161,13 +167,27 @@ void PrintSummary(const Results& results) {
   fflush(stdout);
 }
 
-absl::Status WriteJson(const Results& results, const std::string& path) {
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20) {
+      absl::StrAppendFormat(&quoted, "\\u%04x", c);
+      continue;
+    }
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
+absl::Status WriteText(const std::string& text, const std::string& path) {
   const std::unique_ptr<FILE, int (*)(FILE*)> file(fopen(path.c_str(), "we"), fclose);
-  const std::string text = ToJson(results);
   if (file == nullptr || fwrite(text.data(), 1, text.size(), file.get()) != text.size() || fflush(file.get()) != 0) {
     return os::SyscallError(absl::StrFormat("write(%s)", path), errno, "give --json= a file that can be written");
   }
   return absl::OkStatus();
 }
+
+absl::Status WriteJson(const Results& results, const std::string& path) { return WriteText(ToJson(results), path); }
 
 }  // namespace ipcmark::stress

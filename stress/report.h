@@ -4,11 +4,13 @@
 // What came of a run, for people and for programs.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "stress/memory_watch.h"
+#include "stress/minimize.h"
 #include "stress/record.h"
 #include "stress/scenario.h"
 
@@ -41,6 +43,10 @@ struct ScenarioResult {
   Tally tally;
   std::vector<Breach> breaches;  // of the trial that broke it, whose seed is:
   uint64_t broken_seed = 0;
+  std::string replay = {};  // the command that runs it again
+  // The smallest trial that breaks the first of `breaches`, where it was looked for; with the same seed.
+  std::optional<Smallest> smallest = {};
+  std::string smallest_replay = {};
 };
 
 struct Results {
@@ -56,6 +62,10 @@ void PrintSummary(const Results& results);
 
 // The same as JSON. One sentence when the file cannot be written.
 absl::Status WriteJson(const Results& results, const std::string& path);
+
+// For those who write JSON: `text` as a JSON string, and a file with `text`, or one sentence why not.
+std::string Quoted(const std::string& text);
+absl::Status WriteText(const std::string& text, const std::string& path);
 
 }  // namespace ipcmark::stress
 

@@ -33,8 +33,23 @@ std::vector<Breach> FindBreaches(const Record& record, const std::string& only) 
 
 uint64_t TrialSeed(uint64_t seed, uint64_t nth) { return nth == 0 ? seed : SubSeed(seed, nth); }
 
-std::string ReplayCommand(const std::string& target, uint64_t trial_seed, const std::string& scenario) {
-  return absl::StrFormat("./bazelw run %s -- --seed=%d --scenario='^%s$' --trials=1", target, trial_seed, scenario);
+std::string ReplayCommand(const std::string& target, uint64_t trial_seed, const std::string& scenario,
+                          const Smaller& smaller) {
+  std::string command =
+      absl::StrFormat("./bazelw run %s -- --seed=%d --scenario='^%s$' --trials=1", target, trial_seed, scenario);
+  for (const auto& [flag, value] :
+       {std::pair(" --senders=", smaller.senders), std::pair(" --receivers=", smaller.receivers),
+        std::pair(" --depth=", smaller.depth_messages), std::pair(" --bytes=", smaller.message_bytes)}) {
+    if (value != 0) absl::StrAppend(&command, flag, value);
+  }
+  if (smaller.messages != Smaller::kAll) absl::StrAppend(&command, " --messages=", smaller.messages);
+  if (smaller.strikes == Smaller::kAll) return command;
+  std::vector<int> strikes;
+  for (int n = 0; n < 64; ++n) {
+    if (smaller.HasStrike(n)) strikes.push_back(n + 1);
+  }
+  absl::StrAppend(&command, " --strikes=", strikes.empty() ? "none" : absl::StrJoin(strikes, ","));
+  return command;
 }
 
 Runner::Runner(const Options& options, std::string target, Catalogue catalogue, const std::atomic<bool>* cancel)
@@ -53,15 +68,46 @@ Runner::Runner(const Options& options, std::string target, Catalogue catalogue, 
 
 const char* Runner::ReasonToStop() const {
   if (cancel_->load(std::memory_order_relaxed)) return "interrupted";
+  // A leak only grows.
+  if (!memory_.FindBreach().empty()) return "the runner's memory had grown too much";
   return os::MonotonicNanos() >= end_nanos_ ? "the time was up" : nullptr;
 }
 
-void Runner::PrintBreaches(const Scenario& scenario, uint64_t trial_seed, const std::vector<Breach>& breaches) const {
+void Runner::PrintBreaches(const Scenario& scenario, const ScenarioResult& result) const {
   ClearProgress();
-  for (const Breach& breach : breaches) {
+  for (const Breach& breach : result.breaches) {
     absl::PrintF("BROKEN %s in %s: %s\n", breach.invariant, scenario.name, breach.text);
   }
-  absl::PrintF("  replay: %s\n", ReplayCommand(target_, trial_seed, scenario.name));
+  absl::PrintF("  replay: %s\n", result.replay);
+  fflush(stdout);
+}
+
+void Runner::FindSmallest(const Scenario& scenario, const TrialRequest& request, const Record& record,
+                          ScenarioResult* result) {
+  const std::string invariant = result->breaches[0].invariant;
+  // Once for each way in which a primitive is broken.
+  if (options_.minimize_seconds == 0 || !minimized_.emplace(scenario.primitive->name, invariant).second) return;
+  const auto run = [&](const TrialRequest& smaller) -> Failure {
+    const absl::StatusOr<Record> again = scenario.primitive->run(smaller);
+    if (!again.ok()) return {};
+    const std::vector<Breach> breaches = FindBreaches(*again, invariant);
+    return breaches.empty() ? Failure{} : FailureOf(*again, breaches[0].text);
+  };
+  const int64_t begin_nanos = os::MonotonicNanos();
+  const int64_t end_nanos = begin_nanos + static_cast<int64_t>(options_.minimize_seconds) * os::kNanosPerSecond;
+  result->smallest = Minimize(request, FailureOf(record, result->breaches[0].text), end_nanos, run);
+  // The other scenarios have the time that they would have had.
+  end_nanos_ += os::MonotonicNanos() - begin_nanos;
+  const Smallest& smallest = *result->smallest;
+  result->smallest_replay = ReplayCommand(target_, request.seed, scenario.name, smallest.smaller);
+  absl::PrintF(
+      "  smallest of %d trials, broken in %d of %d runs: %d sender(s), %d receiver(s), depth %d, %d bytes, %d "
+      "messages, "
+      "%d strike(s); seed %d, after %d operations, at %s: %s\n  replay: %s\n",
+      smallest.trials, smallest.failed, smallest.confirmed, smallest.geometry.senders, smallest.geometry.receivers,
+      smallest.geometry.depth_messages, smallest.geometry.max_message_bytes, smallest.failure.messages,
+      smallest.failure.strikes, request.seed, smallest.failure.step, smallest.failure.operation, smallest.failure.text,
+      result->smallest_replay);
   fflush(stdout);
 }
 
@@ -69,11 +115,13 @@ absl::Status Runner::RunOne(size_t at) {
   const Scenario& scenario = catalogue_.scenarios[at];
   ScenarioResult& result = results_[at];
   const uint64_t trial_seed = TrialSeed(options_.seed, result.tally.trials);
-  const absl::StatusOr<Record> record = scenario.primitive->run({.geometry = scenario.geometry,
-                                                                 .fault = scenario.fault,
-                                                                 .seed = trial_seed,
-                                                                 .traffic_nanos = traffic_nanos_,
-                                                                 .cancel = cancel_});
+  const TrialRequest request = {.geometry = options_.smaller.Of(scenario.geometry),
+                                .fault = scenario.fault,
+                                .seed = trial_seed,
+                                .traffic_nanos = traffic_nanos_,
+                                .cancel = cancel_,
+                                .smaller = options_.smaller};
+  const absl::StatusOr<Record> record = scenario.primitive->run(request);
   if (absl::IsCancelled(record.status())) return absl::OkStatus();
   if (!record.ok()) {
     return {record.status().code(), absl::StrFormat("%s: %s", scenario.name, record.status().message())};
@@ -84,7 +132,9 @@ absl::Status Runner::RunOne(size_t at) {
   if (!result.breaches.empty()) {
     ++broken_;
     result.broken_seed = trial_seed;
-    PrintBreaches(scenario, trial_seed, result.breaches);
+    result.replay = ReplayCommand(target_, trial_seed, scenario.name, options_.smaller);
+    PrintBreaches(scenario, result);
+    FindSmallest(scenario, request, *record, &result);
   }
   return absl::OkStatus();
 }

@@ -5,8 +5,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -25,7 +27,8 @@ std::vector<Breach> FindBreaches(const Record& record, const std::string& only =
 uint64_t TrialSeed(uint64_t seed, uint64_t nth);
 
 // The command that runs that trial again.
-std::string ReplayCommand(const std::string& target, uint64_t trial_seed, const std::string& scenario);
+std::string ReplayCommand(const std::string& target, uint64_t trial_seed, const std::string& scenario,
+                          const Smaller& smaller = {});
 
 class Runner {
  public:
@@ -40,7 +43,10 @@ class Runner {
 
  private:
   absl::Status RunOne(size_t at);
-  void PrintBreaches(const Scenario& scenario, uint64_t trial_seed, const std::vector<Breach>& breaches) const;
+  void PrintBreaches(const Scenario& scenario, const ScenarioResult& result) const;
+  // Of the first breach in `result`, within options_.minimize_seconds.
+  void FindSmallest(const Scenario& scenario, const TrialRequest& request, const Record& record,
+                    ScenarioResult* result);
   void ShowProgress() const;
   void ClearProgress() const;
   // Why no further trial begins, or null.
@@ -51,12 +57,13 @@ class Runner {
   const Catalogue catalogue_;
   const std::atomic<bool>* cancel_;
   const int64_t begin_nanos_;
-  const int64_t end_nanos_;
+  int64_t end_nanos_;
   const bool on_terminal_;
   int64_t traffic_nanos_;
   std::vector<ScenarioResult> results_;  // by scenario
   uint64_t trials_ = 0;
   uint64_t broken_ = 0;
+  std::set<std::pair<std::string, std::string>> minimized_;  // primitives and the invariants that they break
   MemoryWatch memory_;
 };
 

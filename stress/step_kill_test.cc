@@ -3,29 +3,57 @@
 
 #include "stress/step_kill.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "ipc/mmap_queue/mmap_queue.h"
+#include "ipc/shm_broadcast/shm_broadcast.h"
 #include "ipc/sysv_shm/sysv_shm.h"
 #include "stress/mutants/broken.h"
+#include "stress/mutants/posix_policy.h"
+#include "stress/mutants/sweep_mutants.h"
 #include "stress/mutants/textbook.h"
 #include "stress/stepper.h"
+#include "stress/sweep_calls.h"
 
 namespace ipcmark::stress {
 namespace {
 
 constexpr uint64_t kSeed = 20261127;
 
-const SweptCall& CallByName(const std::string& name) {
-  return *std::ranges::find_if(SweptCalls(), [&](const SweptCall& call) { return call.name == name; });
+const SweptCall& CallByName(const std::vector<SweptCall>& calls, const std::string& name) {
+  return *std::ranges::find(calls, name, &SweptCall::name);
+}
+
+SweepRequest RequestOf(const SweptCall& call) {
+  return {.make_case = [&call](Notes* notes) { return call.make_case(notes, kSeed); }, .seed = kSeed};
+}
+
+absl::StatusOr<Sweep> SweepOne(const std::vector<SweptCall>& calls, const char* call, uint64_t samples) {
+  SweepRequest request = RequestOf(CallByName(calls, call));
+  request.samples = samples;
+  return SweepCall(request);
 }
 
 template <Primitive P>
 absl::StatusOr<Sweep> SweepOf(const char* call, uint64_t samples) {
-  return SweepCall({.make_subject = &MakeSubject<P>, .call = &CallByName(call), .seed = kSeed, .samples = samples});
+  // Whatever it promises.
+  std::vector<SweptCall> calls =
+      P::kCapabilities.broadcasts ? BroadcastCalls(&MakeSubject<P>) : TransferCalls(&MakeSubject<P>);
+  calls.push_back(CreateCall(&MakeSubject<P>));
+  return SweepOne(calls, call, samples);
+}
+
+std::string FirstBroken(const Sweep& sweep) {
+  if (sweep.broken.empty()) return "";
+  const BrokenPoint& first = sweep.broken.front();
+  printf("seed %d, killed %s: %s\n", static_cast<int>(kSeed), first.where.c_str(), first.seen.c_str());
+  return first.seen;
 }
 
 #define SKIP_UNLESS_TRACEABLE() \
@@ -35,22 +63,22 @@ TEST(StepKill, ReachesEveryInstructionOfACall) {
   SKIP_UNLESS_TRACEABLE();
   const absl::StatusOr<Sweep> sweep = SweepOf<mmap_queue::Channel>("receive", 0);
   ASSERT_TRUE(sweep.ok()) << sweep.status();
-  EXPECT_EQ(sweep->broken, "") << "killed before instruction " << sweep->broken_point << ", seed " << kSeed;
+  EXPECT_EQ(FirstBroken(*sweep), "");
   EXPECT_EQ(sweep->trials, sweep->points);
-  EXPECT_EQ(sweep->next, sweep->points);
+  EXPECT_EQ(sweep->next, sweep->end);
   // All but the one beyond the last: that victim has returned.
   EXPECT_EQ(sweep->reached, sweep->points - 1);
 }
 
 TEST(StepKill, TriesTheRangeThatItIsTold) {
   SKIP_UNLESS_TRACEABLE();
-  const absl::StatusOr<Sweep> sweep = SweepCall({.make_subject = &MakeSubject<sysv_shm::Channel>,
-                                                 .call = &CallByName("send"),
-                                                 .seed = kSeed,
-                                                 .from = 10,
-                                                 .to = 30});
+  const std::vector<SweptCall> calls = TransferCalls(&MakeSubject<sysv_shm::Channel>);
+  SweepRequest request = RequestOf(CallByName(calls, "send"));
+  request.from = 10;
+  request.to = 30;
+  const absl::StatusOr<Sweep> sweep = SweepCall(request);
   ASSERT_TRUE(sweep.ok()) << sweep.status();
-  EXPECT_EQ(sweep->broken, "");
+  EXPECT_EQ(FirstBroken(*sweep), "");
   EXPECT_EQ(sweep->trials, 20);
   EXPECT_EQ(sweep->next, 30);
 }
@@ -59,9 +87,7 @@ TEST(StepKill, CatchesALockThatDiesWithItsOwner) {
   SKIP_UNLESS_TRACEABLE();
   const absl::StatusOr<Sweep> sweep = SweepOf<Textbook<Mistake::kMutexNotRobust>>("send", 60);
   ASSERT_TRUE(sweep.ok()) << sweep.status();
-  EXPECT_THAT(sweep->broken, testing::HasSubstr("a survivor still runs"));
-  printf("seed %d, instruction %d: %s\n", static_cast<int>(kSeed), static_cast<int>(sweep->broken_point),
-         sweep->broken.c_str());
+  EXPECT_THAT(FirstBroken(*sweep), testing::HasSubstr("a survivor still runs"));
 }
 
 TEST(StepKill, CatchesAMessageThatDiesWithItsSender) {
@@ -69,16 +95,62 @@ TEST(StepKill, CatchesAMessageThatDiesWithItsSender) {
   using Mutant = Broken<sysv_shm::Channel, Defect::kLosesOnClose>;
   const absl::StatusOr<Sweep> sweep = SweepOf<Mutant>("send", 200);
   ASSERT_TRUE(sweep.ok()) << sweep.status();
-  EXPECT_NE(sweep->broken, "");
-  printf("seed %d, instruction %d: %s\n", static_cast<int>(kSeed), static_cast<int>(sweep->broken_point),
-         sweep->broken.c_str());
+  EXPECT_NE(FirstBroken(*sweep), "");
 }
 
 TEST(StepKill, CatchesASleeperThatNobodyWakes) {
   SKIP_UNLESS_TRACEABLE();
   const absl::StatusOr<Sweep> sweep = SweepOf<Textbook<Mistake::kNeverSignals>>("send_to_sleeper", 10);
   ASSERT_TRUE(sweep.ok()) << sweep.status();
-  EXPECT_THAT(sweep->broken, testing::HasSubstr("the receiver that slept still runs"));
+  EXPECT_THAT(FirstBroken(*sweep), testing::HasSubstr("a bystander still runs"));
+}
+
+// A reader of the promise that all others come back in time must not be content with their coming back at all.
+TEST(StepKill, CatchesASleeperThatOnlyTheNextMessageWakes) {
+  SKIP_UNLESS_TRACEABLE();
+  for (const auto sweep_of : {&SweepOf<WakesLast<mmap_queue::Channel>>, &SweepOf<WakesLast<shm_broadcast::Channel>>}) {
+    const absl::StatusOr<Sweep> sweep = sweep_of("send_to_sleeper", 400);
+    ASSERT_TRUE(sweep.ok()) << sweep.status();
+    EXPECT_EQ(FirstBroken(*sweep), "the receiver that slept could go on and did not within 100 ms");
+  }
+}
+
+TEST(StepKill, CatchesANameThatTheNextOneNeeds) {
+  SKIP_UNLESS_TRACEABLE();
+  const absl::StatusOr<Sweep> sweep = SweepOf<FixedName<sysv_shm::Channel>>("create", 40);
+  ASSERT_TRUE(sweep.ok()) << sweep.status();
+  EXPECT_THAT(FirstBroken(*sweep), testing::HasSubstr("EEXIST"));
+  const std::string path = "/dev/shm/fixed_name." + std::to_string(getsid(0));
+  unlink(path.c_str());
+}
+
+// glibc 2.36: who waits on a process-shared condition variable and is killed keeps a reference to it for ever.
+TEST(StepKill, CatchesAConditionVariableWhoseWaiterWasKilled) {
+  SKIP_UNLESS_TRACEABLE();
+  const absl::StatusOr<Sweep> sweep = SweepOf<PosixPolicy>("timed_receive", 60);
+  ASSERT_TRUE(sweep.ok()) << sweep.status();
+  EXPECT_THAT(FirstBroken(*sweep), testing::HasSubstr("a survivor still runs"));
+}
+
+TEST(StepKill, CatchesANamedQueueThatDiesWithItsSender) {
+  SKIP_UNLESS_TRACEABLE();
+  const absl::StatusOr<Sweep> sweep = SweepOne(QueueCalls(mmap_queue::Policy::kPosix), "notify_send", 60);
+  ASSERT_TRUE(sweep.ok()) << sweep.status();
+  EXPECT_THAT(FirstBroken(*sweep), testing::HasSubstr("still runs"));
+}
+
+TEST(StepKill, NamesTheBoundariesOfSystemCalls) {
+  SKIP_UNLESS_TRACEABLE();
+  const std::vector<SweptCall> calls = TransferCalls(&MakeSubject<mmap_queue::Channel>);
+  SweepRequest request = RequestOf(CallByName(calls, "send_to_sleeper"));
+  request.only_system_calls = true;
+  const absl::StatusOr<Sweep> sweep = SweepCall(request);
+  ASSERT_TRUE(sweep.ok()) << sweep.status();
+  EXPECT_EQ(FirstBroken(*sweep), "");
+  EXPECT_NE(std::ranges::find(sweep->system_calls, "futex", &Sweep::NamedCall::name), sweep->system_calls.end());
+  // Before, behind and inside each, where one does not come right behind another.
+  EXPECT_GT(sweep->trials, 2 * sweep->system_calls.size());
+  EXPECT_LE(sweep->trials, 3 * sweep->system_calls.size());
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
 #include "stress/stepper.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,24 +13,101 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "ipc/os/fd.h"
 
 namespace ipcmark::stress {
 namespace {
 
 constexpr int kMarker = SIGUSR2;  // the victim raises it before and after its call
 
+struct NumberName {
+  int64_t number;
+  const char* name;
+};
+// Those that ipc/ makes, of the ones that every Linux architecture has.
+constexpr NumberName kNames[] = {
+    {SYS_futex, "futex"},
+    {SYS_getpid, "getpid"},
+    {SYS_gettid, "gettid"},
+    {SYS_sched_yield, "sched_yield"},
+    {SYS_openat, "openat"},
+    {SYS_close, "close"},
+    {SYS_read, "read"},
+    {SYS_write, "write"},
+    {SYS_pread64, "pread64"},
+    {SYS_fcntl, "fcntl"},
+    {SYS_fstat, "fstat"},
+    {SYS_fstatfs, "fstatfs"},
+    {SYS_fallocate, "fallocate"},
+    {SYS_mmap, "mmap"},
+    {SYS_munmap, "munmap"},
+    {SYS_mprotect, "mprotect"},
+    {SYS_brk, "brk"},
+    {SYS_linkat, "linkat"},
+    {SYS_unlinkat, "unlinkat"},
+    {SYS_clock_gettime, "clock_gettime"},
+    {SYS_ppoll, "ppoll"},
+    {SYS_pidfd_open, "pidfd_open"},
+    {SYS_membarrier, "membarrier"},
+    {SYS_rt_sigqueueinfo, "rt_sigqueueinfo"},
+    {SYS_rt_sigprocmask, "rt_sigprocmask"},
+    {SYS_shmget, "shmget"},
+    {SYS_shmat, "shmat"},
+    {SYS_shmdt, "shmdt"},
+    {SYS_shmctl, "shmctl"},
+    {SYS_mq_open, "mq_open"},
+    {SYS_mq_unlink, "mq_unlink"},
+    {SYS_mq_timedsend, "mq_timedsend"},
+    {SYS_mq_timedreceive, "mq_timedreceive"},
+    {SYS_mq_getsetattr, "mq_getsetattr"},
+    {SYS_prlimit64, "prlimit64"},
+    {SYS_getrandom, "getrandom"},
+#if defined(__x86_64__)
+    {SYS_open, "open"},
+    {SYS_stat, "stat"},
+    {SYS_lstat, "lstat"},
+    {SYS_poll, "poll"},
+    {SYS_unlink, "unlink"},
+    {SYS_newfstatat, "newfstatat"},
+#endif
+};
+
 }  // namespace
+
+std::string SystemCallName(int64_t number) {
+  for (const NumberName& known : kNames) {
+    if (known.number == number) return known.name;
+  }
+  return absl::StrCat("system call ", number);
+}
+
+bool IsAsleep(pid_t pid) {
+  char text[256] = "";
+  const os::Fd fd(open(absl::StrFormat("/proc/%d/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  const ssize_t bytes = read(fd.get(), text, sizeof(text) - 1);
+  const char* state = bytes > 0 ? strrchr(text, ')') : nullptr;
+  return state != nullptr && state[2] == 'S';
+}
 
 #if defined(__x86_64__)
 namespace {
 constexpr size_t kAddressOffset = offsetof(user_regs_struct, rip);
-constexpr uint64_t kBreakpoint = 0xcc;  // INT3
+constexpr size_t kNumberOffset = offsetof(user_regs_struct, rax);
+constexpr uint64_t kEnterKernel = 0x050f;  // SYSCALL, as its two bytes are read
+constexpr uint64_t kBreakpoint = 0xcc;     // INT3
 constexpr uint64_t kLowByte = 0xff;
 }  // namespace
 
 absl::Status MayStep() {
   const Victim victim([] {}, [] {});
-  return victim.ready() ? absl::OkStatus() : absl::UnavailableError("this process may not use ptrace(2)");
+  return victim.ready() ? absl::OkStatus()
+                        : absl::UnavailableError(
+                              "this process may not use ptrace(2); allow it (kernel.yama.ptrace_scope, the container's "
+                              "seccomp filter) or leave out --sweep");
 }
 
 Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call) : pid_(fork()) {
@@ -35,9 +115,11 @@ Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
     prepare();
+    const pid_t self = getpid();
     raise(kMarker);
     call();
-    raise(kMarker);
+    // Not raise(3): one system call and no more than it takes, since all of this is recorded, too.
+    syscall(SYS_tgkill, self, self, kMarker);
     _exit(0);
   }
   int status = 0;
@@ -56,10 +138,19 @@ uint64_t Victim::Address() const {
   return static_cast<uint64_t>(ptrace(PTRACE_PEEKUSER, pid_, kAddressOffset, nullptr));
 }
 
-std::vector<uint64_t> Victim::Record() {
-  std::vector<uint64_t> addresses = {Address()};
-  while (Resume(PTRACE_SINGLESTEP)) addresses.push_back(Address());
-  return addresses;
+Steps Victim::Record() {
+  Steps steps;
+  do {
+    const uint64_t address = Address();
+    const auto code = static_cast<uint64_t>(ptrace(PTRACE_PEEKTEXT, pid_, address, nullptr));
+    if ((code & 0xffff) == kEnterKernel) {
+      steps.system_calls.push_back({steps.addresses.size(), ptrace(PTRACE_PEEKUSER, pid_, kNumberOffset, nullptr)});
+    }
+    steps.addresses.push_back(address);
+  } while (Resume(PTRACE_SINGLESTEP));
+  // That of the marker.
+  if (finished_ && !steps.system_calls.empty()) steps.system_calls.pop_back();
+  return steps;
 }
 
 bool Victim::RunToAddress(uint64_t address) {
@@ -76,28 +167,46 @@ bool Victim::RunToAddress(uint64_t address) {
   return there;
 }
 
-bool Victim::RunTo(const std::vector<uint64_t>& record, uint64_t n) {
-  if (n >= record.size()) {
+bool Victim::RunTo(const Steps& record, uint64_t n) {
+  const std::vector<uint64_t>& addresses = record.addresses;
+  if (n >= addresses.size()) {
     while (Resume(PTRACE_CONT)) {
     }
     return finished_;
   }
   if (n == 0) return true;  // it stands there
-  const auto first = record.begin() + 1;
-  const auto passes = std::count(first, first + static_cast<ptrdiff_t>(n), record[n]);
+  const auto first = addresses.begin() + 1;
+  const auto passes = std::count(first, first + static_cast<ptrdiff_t>(n), addresses[n]);
   for (auto pass = passes; pass > 0; --pass) {
-    if (!RunToAddress(record[n])) return false;
+    if (!RunToAddress(addresses[n])) return false;
   }
   return true;
 }
+
+bool Victim::RunInto(const Steps& record, const SystemCall& call) {
+  if (!RunTo(record, call.step)) return false;
+  if (ptrace(PTRACE_SINGLESTEP, pid_, nullptr, nullptr) != 0) return false;
+  int status = 0;
+  stopped_ = false;
+  while (waitpid(pid_, &status, WNOHANG) == 0) {
+    if (IsAsleep(pid_)) return true;
+    sched_yield();
+  }
+  stopped_ = WIFSTOPPED(status);
+  return stopped_;
+}
 #else
-absl::Status MayStep() { return absl::UnavailableError("stepping is written for x86-64"); }
+absl::Status MayStep() {
+  return absl::UnavailableError(
+      "stepping with ptrace(2) is written for x86-64 only; leave out --sweep on this machine");
+}
 Victim::Victim(absl::FunctionRef<void()>, absl::FunctionRef<void()>) : pid_(-1) {}
 bool Victim::Resume(int) { return false; }
 uint64_t Victim::Address() const { return 0; }
-std::vector<uint64_t> Victim::Record() { return {}; }
+Steps Victim::Record() { return {}; }
 bool Victim::RunToAddress(uint64_t) { return false; }
-bool Victim::RunTo(const std::vector<uint64_t>&, uint64_t) { return false; }
+bool Victim::RunTo(const Steps&, uint64_t) { return false; }
+bool Victim::RunInto(const Steps&, const SystemCall&) { return false; }
 #endif
 
 void Victim::Kill() {

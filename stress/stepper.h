@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -16,8 +17,24 @@
 
 namespace ipcmark::stress {
 
-// Whether this process may trace here; says why not.
+// Whether a process sleeps in a system call (and is not stopped).
+bool IsAsleep(pid_t pid);
+
+// Whether this process may trace here; one sentence why not.
 absl::Status MayStep();
+
+struct SystemCall {
+  uint64_t step;   // of the instruction that enters the kernel; the next one is where it comes back
+  int64_t number;  // syscall(2)
+};
+// "futex", or "system call 999" for what this library does not use.
+std::string SystemCallName(int64_t number);
+
+// A call from its first instruction to the one beyond its return.
+struct Steps {
+  std::vector<uint64_t> addresses;
+  std::vector<SystemCall> system_calls;
+};
 
 class Victim {
  public:
@@ -32,10 +49,14 @@ class Victim {
   // It has returned from its call.
   [[nodiscard]] bool finished() const { return finished_; }
 
-  // Leads it through its whole call; the address of each instruction, the last one being beyond the return.
-  std::vector<uint64_t> Record();
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+  // Leads it through its whole call.
+  Steps Record();
   // Runs it to before instruction `n` of such a record. False when it took another way.
-  bool RunTo(const std::vector<uint64_t>& record, uint64_t n);
+  bool RunTo(const Steps& record, uint64_t n);
+  // Runs it into a system call of such a record: it is asleep there, or has come back from it already. False as above.
+  bool RunInto(const Steps& record, const SystemCall& call);
   // SIGKILL, and waits for its end.
   void Kill();
 

@@ -2,77 +2,189 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "ipc/os/clock.h"
+#include "stress/report.h"
 #include "stress/step_kill.h"
+#include "stress/stepper.h"
+#include "stress/sweep_calls.h"
 
 namespace ipcmark::stress {
 namespace {
 
-const char* WhySkipped(const Capabilities& capabilities) {
-  if (capabilities.broadcasts) return "it broadcasts, and the checks are about messages that one receiver gets";
-  if (!capabilities.survives_sigkill) return "it does not promise to survive SIGKILL";
-  return nullptr;
-}
+// A broken call may hang its survivors, seconds each time: so many say enough.
+constexpr uint64_t kEnoughBroken = 5;
 
-void PrintRow(const std::string& name, const Sweep& sweep, double seconds) {
-  const bool whole = sweep.trials == sweep.points;
-  std::string result = whole ? "ok, every instruction" : "ok";
-  if (!sweep.broken.empty()) result = "BROKEN";
-  absl::PrintF("%-28s %7d %7d %7d %9d %12.3f %7.1f  %s\n", name, sweep.points, sweep.trials, sweep.reached,
-               sweep.survivors, static_cast<double>(sweep.worst_recovery_nanos) / 1e6, seconds, result);
-  fflush(stdout);
-}
+double Millis(int64_t nanos) { return static_cast<double>(nanos) / 1e6; }
+
+struct Row {
+  std::string primitive;
+  std::string call;
+  Sweep sweep;
+  int64_t nanos;  // that it took
+  [[nodiscard]] std::string name() const { return absl::StrCat(primitive, "/", call); }
+};
+
+class Command {
+ public:
+  Command(const Options& options, const std::string& target, const std::atomic<bool>* cancel)
+      : options_(options), target_(target), cancel_(cancel), begin_nanos_(os::MonotonicNanos()) {
+    absl::PrintF("seed %d\n%-32s %7s %7s %7s %9s %12s %7s  %s\n", options.seed, "call", "points", "trials", "reached",
+                 "survivors", "recovery/ms", "s", "result");
+  }
+
+  absl::Status Run(const PrimitiveEntry& primitive) {
+    if (const char* why = WhyNotSwept(primitive.capabilities); why != nullptr) {
+      absl::PrintF("skipped %s: %s\n", primitive.name, why);
+      skipped_.push_back({primitive.name, why});
+      return absl::OkStatus();
+    }
+    for (const SweptCall& call : SweptCallsOf(primitive.name, primitive.capabilities, primitive.make_subject)) {
+      if (!options_.scenario.Fits(absl::StrCat(primitive.name, "/", call.name))) continue;
+      absl::Status status = RunCall(primitive.name, call);
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  [[nodiscard]] bool broken() const {
+    return std::ranges::any_of(rows_, [](const Row& row) { return !row.sweep.broken.empty(); });
+  }
+
+  void PrintSummary() const {
+    Sweep all;
+    uint64_t broken = 0;
+    const Row* worst = nullptr;
+    for (const Row& row : rows_) {
+      all.points += row.sweep.points;
+      all.trials += row.sweep.trials;
+      all.survivors += row.sweep.survivors;
+      all.repeated += row.sweep.repeated;
+      broken += row.sweep.broken.size();
+      if (worst == nullptr || row.sweep.worst_recovery_nanos > worst->sweep.worst_recovery_nanos) worst = &row;
+    }
+    absl::PrintF("%d calls, %d points, %d kills, %d survivors, %d points broken, %.0f s\n", rows_.size(), all.points,
+                 all.trials, all.survivors, broken, Millis(os::MonotonicNanos() - begin_nanos_) / 1e3);
+    if (worst != nullptr) {
+      absl::PrintF(
+          "the longest recovery: %.3f ms, at point %d of %s; %d points took more than one attempt, with patience\n",
+          Millis(worst->sweep.worst_recovery_nanos), worst->sweep.worst_recovery_point, worst->name(), all.repeated);
+    }
+    absl::PrintF("seed %d\n", options_.seed);
+    fflush(stdout);
+  }
+
+  [[nodiscard]] std::string ToJson() const {
+    const auto row_json = [&](std::string* text, const Row& row) { text->append(RowJson(row)); };
+    const auto skipped_json = [](std::string* text, const Skipped& skipped) {
+      absl::StrAppendFormat(text, R"({"name": %s, "reason": %s})", Quoted(skipped.name), Quoted(skipped.reason));
+    };
+    return absl::StrFormat("{\"seed\": %d,\n\"sweep\": [\n%s],\n\"skipped\": [\n%s]}\n", options_.seed,
+                           absl::StrJoin(rows_, ",\n", row_json), absl::StrJoin(skipped_, ",\n", skipped_json));
+  }
+
+ private:
+  absl::Status RunCall(const std::string& primitive, const SweptCall& call) {
+    const int64_t call_nanos = os::MonotonicNanos();
+    const uint64_t seed = options_.seed;
+    absl::StatusOr<Sweep> sweep =
+        SweepCall({.make_case = [&](Notes* notes) { return call.make_case(notes, seed); },
+                   .seed = seed,
+                   .from = options_.first_point,
+                   .to = options_.last_point,
+                   .only_system_calls = options_.only_system_calls,
+                   .samples = options_.trials == kNoLimit ? 0 : options_.trials,
+                   .enough_broken = kEnoughBroken,
+                   .end_nanos = begin_nanos_ + static_cast<int64_t>(options_.seconds) * os::kNanosPerSecond,
+                   .cancel = cancel_});
+    if (!sweep.ok()) {
+      return {sweep.status().code(), absl::StrCat(primitive, "/", call.name, ": ", sweep.status().message())};
+    }
+    rows_.push_back({primitive, call.name, *std::move(sweep), os::MonotonicNanos() - call_nanos});
+    Print(rows_.back());
+    return absl::OkStatus();
+  }
+
+  [[nodiscard]] std::string CommandFor(const Row& row, uint64_t from, uint64_t to) const {
+    return absl::StrFormat("./bazelw run %s -- --sweep --seed=%d --scenario='^%s$' --points=%d:%d", target_,
+                           options_.seed, row.name(), from, to);
+  }
+  // "" when nothing is left to resume.
+  [[nodiscard]] std::string Resume(const Row& row) const {
+    const uint64_t to = std::min(row.sweep.end, options_.last_point);
+    const bool left = row.sweep.next > options_.first_point && row.sweep.next < to && !options_.only_system_calls;
+    return left ? CommandFor(row, row.sweep.next, to) : "";
+  }
+
+  void Print(const Row& row) const {
+    const Sweep& sweep = row.sweep;
+    std::string result = sweep.trials == sweep.points ? "ok, every point" : "ok";
+    if (!sweep.broken.empty()) result = "BROKEN";
+    if (sweep.remains != 0) absl::StrAppend(&result, "; ", sweep.remains, " segments left by the dead, removed");
+    absl::PrintF("%-32s %7d %7d %7d %9d %12.3f %7.1f  %s\n", row.name(), sweep.points, sweep.trials, sweep.reached,
+                 sweep.survivors, Millis(sweep.worst_recovery_nanos), Millis(row.nanos) / 1e3, result);
+    for (const BrokenPoint& broken : sweep.broken) {
+      absl::PrintF("BROKEN %s: killed %s, point %d of 0:%d: expected its promises to hold, seen %s\n", row.name(),
+                   broken.where, broken.point, sweep.end, broken.seen);
+      absl::PrintF("  replay: %s\n", CommandFor(row, broken.point, broken.point + 1));
+    }
+    if (const std::string resume = Resume(row); !resume.empty()) absl::PrintF("  resume: %s\n", resume);
+    fflush(stdout);
+  }
+
+  [[nodiscard]] std::string RowJson(const Row& row) const {
+    const Sweep& sweep = row.sweep;
+    std::vector<std::string> calls;
+    for (const Sweep::NamedCall& call : sweep.system_calls) {
+      calls.push_back(absl::StrFormat(R"({"name": %s, "instruction": %d})", Quoted(call.name), call.step));
+    }
+    std::vector<std::string> broken;
+    for (const BrokenPoint& one : sweep.broken) {
+      broken.push_back(absl::StrFormat(
+          R"({"point": %d, "where": %s, "expected": "its promises to hold", "seen": %s, "replay": %s})", one.point,
+          Quoted(one.where), Quoted(one.seen), Quoted(CommandFor(row, one.point, one.point + 1))));
+    }
+    return absl::StrFormat(
+        R"({"primitive": %s, "call": %s, "seed": %d, "points": %d, "end_point": %d, "trials": %d, "reached": %d, )"
+        R"("survivors": %d, )"
+        R"("broken_points": %d, "worst_recovery_nanos": %d, "worst_recovery_point": %d, "repeated_points": %d, )"
+        R"("segments_left": %d, "next_point": %d, "resume": %s, "nanos": %d, "system_calls": [%s], "broken": [%s]})",
+        Quoted(row.primitive), Quoted(row.call), options_.seed, sweep.points, sweep.end, sweep.trials, sweep.reached,
+        sweep.survivors, sweep.broken.size(), sweep.worst_recovery_nanos, sweep.worst_recovery_point, sweep.repeated,
+        sweep.remains, sweep.next, Quoted(Resume(row)), row.nanos, absl::StrJoin(calls, ", "),
+        absl::StrJoin(broken, ", "));
+  }
+
+  const Options& options_;
+  const std::string& target_;
+  const std::atomic<bool>* cancel_;
+  const int64_t begin_nanos_;
+  std::vector<Row> rows_;
+  std::vector<Skipped> skipped_;
+};
 
 }  // namespace
 
 absl::StatusOr<bool> RunSweeps(const Options& options, const std::string& target,
                                std::span<const PrimitiveEntry> primitives, const std::atomic<bool>* cancel) {
-  const int64_t begin_nanos = os::MonotonicNanos();
-  bool broken = false;
-  uint64_t trials = 0;
-  uint64_t survivors = 0;
-  absl::PrintF("seed %d\n%-28s %7s %7s %7s %9s %12s %7s  %s\n", options.seed, "call", "points", "trials", "reached",
-               "survivors", "recovery/ms", "s", "result");
+  absl::Status may = MayStep();
+  if (!may.ok()) return may;
+  Command command(options, target, cancel);
   for (const PrimitiveEntry& primitive : primitives) {
     if (!options.primitive.empty() && options.primitive != primitive.name) continue;
-    if (const char* why = WhySkipped(primitive.capabilities); why != nullptr) {
-      absl::PrintF("skipped %s: %s\n", primitive.name, why);
-      continue;
-    }
-    for (const SweptCall& call : SweptCalls()) {
-      const std::string name = absl::StrCat(primitive.name, "/", call.name);
-      if (!options.scenario.Fits(name)) continue;
-      const int64_t call_nanos = os::MonotonicNanos();
-      const absl::StatusOr<Sweep> sweep =
-          SweepCall({.make_subject = primitive.make_subject,
-                     .call = &call,
-                     .seed = options.seed,
-                     .from = options.first_point,
-                     .to = options.last_point,
-                     .samples = options.trials == kNoLimit ? 0 : options.trials,
-                     .end_nanos = begin_nanos + static_cast<int64_t>(options.seconds) * os::kNanosPerSecond,
-                     .cancel = cancel});
-      if (!sweep.ok()) return absl::Status(sweep.status().code(), absl::StrCat(name, ": ", sweep.status().message()));
-      PrintRow(name, *sweep, static_cast<double>(os::MonotonicNanos() - call_nanos) / 1e9);
-      trials += sweep->trials;
-      survivors += sweep->survivors;
-      const std::string command =
-          absl::StrFormat("./bazelw run %s -- --sweep --seed=%d --scenario='^%s$'", target, options.seed, name);
-      if (!sweep->broken.empty()) {
-        broken = true;
-        absl::PrintF("BROKEN %s: killed before instruction %d of %d: expected its promises to hold, seen %s\n", name,
-                     sweep->broken_point, sweep->points, sweep->broken);
-        absl::PrintF("  replay: %s --points=%d:%d\n", command, sweep->broken_point, sweep->broken_point + 1);
-      } else if (sweep->next > 0 && sweep->next < std::min(sweep->points, options.last_point)) {
-        absl::PrintF("  resume: %s --points=%d:%d\n", command, sweep->next, sweep->points);
-      }
-    }
+    absl::Status status = command.Run(primitive);
+    if (!status.ok()) return status;
   }
-  absl::PrintF("%d kills, %d survivors\nseed %d\n", trials, survivors, options.seed);
-  return broken;
+  command.PrintSummary();
+  if (!options.json.empty()) {
+    absl::Status written = WriteText(command.ToJson(), options.json);
+    if (!written.ok()) return written;
+  }
+  return command.broken();
 }
 
 }  // namespace ipcmark::stress

@@ -1,7 +1,7 @@
 #ifndef IPCMARK_STRESS_SWEEP_COMMAND_H_
 #define IPCMARK_STRESS_SWEEP_COMMAND_H_
 
-// --sweep: step_kill.h over every primitive that promises to survive SIGKILL, with a line for each call.
+// --sweep: step_kill.h over every call of every primitive that promises to survive SIGKILL.
 
 #include <atomic>
 #include <span>
@@ -13,7 +13,8 @@
 
 namespace ipcmark::stress {
 
-// Prints what it finds; true when something broke. An error is one sentence.
+// Prints a line for each call, what broke, and the commands that replay and resume; writes options.json. True when
+// something broke. An error is one sentence.
 absl::StatusOr<bool> RunSweeps(const Options& options, const std::string& target,
                                std::span<const PrimitiveEntry> primitives, const std::atomic<bool>* cancel);
 
