@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "bench/cases.h"
-#include "bench/topology.h"
+#include "bench/machine/topology.h"
 
 namespace ipcmark::bench {
 

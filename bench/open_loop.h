@@ -17,7 +17,7 @@
 
 #include <cmath>
 
-#include "bench/quantile.h"
+#include "bench/report/quantile.h"
 #include "bench/throughput.h"
 #include "ipc/os/cpu.h"
 

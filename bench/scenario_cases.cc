@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "bench/format.h"
 #include "bench/hardware.h"
+#include "bench/report/format.h"
 
 namespace ipcmark::bench {
 namespace {

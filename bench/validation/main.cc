@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "bench/format.h"
+#include "bench/report/format.h"
 #include "bench/validation/agreement.h"
 #include "ipc/os/cpu.h"
 #include "rapidjson/document.h"

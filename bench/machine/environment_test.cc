@@ -1,0 +1,99 @@
+#include "bench/machine/environment.h"
+
+#include <sys/utsname.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <map>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace ipcmark::bench {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+std::map<std::string, std::string> Context(const Options& options, const std::vector<SkippedCase>& skipped) {
+  const auto pairs = Environment(options, skipped);
+  std::map<std::string, std::string> context(pairs.begin(), pairs.end());
+  EXPECT_EQ(context.size(), pairs.size()) << "a key is there twice";
+  return context;
+}
+
+// Those of results/schema.md, "The context".
+TEST(Environment, HasEveryKeyOfTheSchema) {
+  const auto context = Context(Options(), {});
+  for (const char* key : {"ipcmark_schema",
+                          "suite",
+                          "kernel",
+                          "cpu_model",
+                          "git_revision",
+                          "build",
+                          "compiler_flags",
+                          "clock",
+                          "sender_cpu",
+                          "receiver_cpu",
+                          "skipped",
+                          "microcode",
+                          "cores",
+                          "cpu_caches",
+                          "mitigations",
+                          "governor",
+                          "clocksource",
+                          "hypervisor",
+                          "transparent_hugepages",
+                          "ipc_limits"}) {
+    EXPECT_EQ(context.count(key), 1U) << key;
+  }
+}
+
+TEST(Environment, SaysWhatItRunsOnAndWith) {
+  Options options;
+  options.suite = "smoke";
+  options.sender_cpu = 3;
+  auto context = Context(options, {{"a/b", "no"}, {"c", "not \"that\""}});
+  utsname name;
+  ASSERT_EQ(uname(&name), 0);
+  EXPECT_EQ(context["ipcmark_schema"], "1");
+  EXPECT_EQ(context["suite"], "smoke");
+  EXPECT_EQ(context["kernel"], name.release);
+  EXPECT_EQ(context["sender_cpu"], "3");
+  EXPECT_EQ(context["receiver_cpu"], "-1");
+  EXPECT_EQ(context["skipped"], "a/b: no\nc: not \"that\"");
+  for (const char* key : {"cpu_model", "compiler", "libc", "governor", "clocksource"})
+    EXPECT_NE(context[key], "") << key;
+  EXPECT_GE(std::stoi(context["clock_read_ns"]), 0);
+}
+
+// EXPECTED_BUILD comes from the BUILD file, which knows the configuration.
+TEST(Environment, NamesTheBuildAndWarnsOfOneThatMeasuresNothing) {
+  const std::string build = Context(Options(), {})["build"];
+  EXPECT_EQ(build, EXPECTED_BUILD);
+  const std::vector<std::string> warnings = Warnings(Options());
+  if (build == "optimized") {
+    EXPECT_THAT(warnings, Not(Contains(HasSubstr("its times mean nothing"))));
+  } else {
+    EXPECT_THAT(warnings, Contains("this is a " + build + " build: its times mean nothing; leave out --config and -c"));
+  }
+}
+
+TEST(Environment, WarnsOfTwoSidesOnOneCpu) {
+  Options options;
+  options.sender_cpu = options.receiver_cpu = 0;
+  EXPECT_THAT(Warnings(options), Contains(HasSubstr("one CPU")));
+}
+
+TEST(Environment, TakesNoRevisionFromOutsideOfAWorkspace) {
+  unsetenv("BUILD_WORKSPACE_DIRECTORY");
+  EXPECT_EQ(Context(Options(), {})["git_revision"], "unknown");
+  setenv("BUILD_WORKSPACE_DIRECTORY", "/nonexistent'; touch owned; '", 1);
+  EXPECT_EQ(Context(Options(), {})["git_revision"], "unknown");
+  unsetenv("BUILD_WORKSPACE_DIRECTORY");
+  EXPECT_FALSE(std::ifstream("owned").is_open());
+}
+
+}  // namespace
+}  // namespace ipcmark::bench
