@@ -43,7 +43,7 @@ absl::Status SendBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstS
       const timespec until = os::ToTimespec(os::MonotonicNanos() + kIdleNanos);
       clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
       // Read by the receiver of the last of these messages, which Send publishes.
-      burst.start_nanos = os::MonotonicNanos();
+      burst.start_nanos = NowNanos();
       for (uint32_t i = 0; i < spec.burst_messages && status.ok(); ++i) status = GiveMessage(*sender, words, n++);
       for (uint32_t taken = 0; status.ok() && (taken = burst.taken.load(std::memory_order_acquire)) <= one;) {
         os::WaitOnFutex(burst.taken, taken, Deadline::Never());
@@ -72,7 +72,7 @@ absl::Status ReceiveBursts(P& object, os::Gate& gate, const SliceSpec& spec, Bur
     for (uint64_t one = 0; one < bursts; ++one) {
       for (uint32_t i = 0; i < spec.burst_messages && status.ok(); ++i) status = TakeMessage(*receiver, words, n++);
       if (!status.ok()) return status;
-      done(os::MonotonicNanos() - burst.start_nanos);
+      done(NowNanos() - burst.start_nanos);
       burst.taken.fetch_add(1, std::memory_order_release);
       os::WakeAllOnFutex(burst.taken);
     }

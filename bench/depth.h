@@ -149,13 +149,13 @@ absl::Status StayFilled(P& object, os::Gate& gate, const SliceSpec& spec, SliceS
   const UsageMeter usage;
   const uint64_t batch = MessagesPerSample(spec.message_bytes);
   uint64_t samples = 0;
-  shared.start_nanos = os::MonotonicNanos();
+  shared.start_nanos = NowNanos();
   int64_t before = shared.start_nanos;
   for (uint64_t left = spec.messages; left > 0 && status.ok();) {
     const uint64_t now = std::min(left, batch);
     turn(now);
     left -= now;
-    const int64_t after = os::MonotonicNanos();
+    const int64_t after = NowNanos();
     if (now == batch && samples < kMaxSamples) shared.samples_nanos[samples++] = after - before;
     before = after;
   }

@@ -85,7 +85,7 @@ absl::Status FanSend(P& object, os::Gate& gate, const FanPlan& plan, uint32_t in
     absl::Status status;
     for (uint64_t n = from; n < to && status.ok(); ++n) {
       // Read by receivers of this very message, which Send publishes.
-      if (plan.mode == FanMode::kLatency) self.sent_nanos = os::MonotonicNanos();
+      if (plan.mode == FanMode::kLatency) self.sent_nanos = NowNanos();
       status = GiveMessage(*sender, words, FanNumber(index, n));
       if (plan.mode == FanMode::kLatency && status.ok()) {
         const auto due = static_cast<uint32_t>((n + 1) * spec.geometry.receivers);
@@ -100,9 +100,9 @@ absl::Status FanSend(P& object, os::Gate& gate, const FanPlan& plan, uint32_t in
     os::WaitOnFutex(plan.shared.not_warm, left, Deadline::Never());
   }
   const UsageMeter usage;
-  self.start_nanos = os::MonotonicNanos();
+  self.start_nanos = NowNanos();
   status = send(plan.warmup, plan.warmup + plan.timed);
-  self.end_nanos = os::MonotonicNanos();
+  self.end_nanos = NowNanos();
   self.usage = usage.Stop();
   return status;
 }
@@ -155,19 +155,18 @@ absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, uint32_t
   };
   const uint64_t batch = MessagesPerSample(plan.spec.message_bytes);
   if (plan.mode == FanMode::kLatency) {
-    status = FanTake(*receiver, plan, words, next, plan.timed * senders, [&](uint64_t, uint64_t sender) {
-      note(os::MonotonicNanos() - plan.shared.senders[sender].sent_nanos);
-    });
+    status = FanTake(*receiver, plan, words, next, plan.timed * senders,
+                     [&](uint64_t, uint64_t sender) { note(NowNanos() - plan.shared.senders[sender].sent_nanos); });
   } else {
     status = FanTake(*receiver, plan, words, next, plan.timed * senders, [&](uint64_t n, uint64_t) {
       if (index != 0 || (n + 1) % batch != 0) return;
-      const int64_t now = os::MonotonicNanos();
+      const int64_t now = NowNanos();
       if (before != 0) note(now - before);
       before = now;
     });
   }
   FanMember& self = plan.shared.receivers[index];
-  self.end_nanos = os::MonotonicNanos();
+  self.end_nanos = NowNanos();
   self.usage = usage.Stop();
   // Receivers take equally many samples, so that the first one's count is everybody's.
   if (index == 0) plan.samples.samples = taken;

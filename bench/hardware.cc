@@ -38,6 +38,16 @@ absl::Status HandOver(std::span<uint64_t> words, uint64_t first, uint64_t count)
   return status;
 }
 
+// The payloads alone.
+absl::Status WriteAndCheck(std::span<uint64_t> words, uint64_t first, uint64_t count) {
+  for (uint64_t n = first; n < first + count; ++n) {
+    WritePayload(words, n);
+    asm volatile("" : : "r"(words.data()) : "memory");
+    if (!IsPayload(words, n)) return absl::DataLossError("a payload came out wrong");
+  }
+  return absl::OkStatus();
+}
+
 // Runs `batch(first, count)` over all messages in one pinned process.
 absl::Status RunAlone(const SliceSpec& spec, SliceShared& shared,
                       absl::FunctionRef<absl::Status(uint64_t first, uint64_t count)> batch) {
@@ -47,13 +57,13 @@ absl::Status RunAlone(const SliceSpec& spec, SliceShared& shared,
     gate.Arrive();
     absl::Status status = batch(0, kBatch * kBatch);  // warm-up
     const UsageMeter usage;
-    shared.start_nanos = os::MonotonicNanos();
+    shared.start_nanos = NowNanos();
     int64_t before = shared.start_nanos;
     for (uint64_t n = 0; n < spec.messages && status.ok();) {
       const uint64_t count = std::min(kBatch, spec.messages - n);
       status = batch(n, count);
       n += count;
-      const int64_t after = os::MonotonicNanos();
+      const int64_t after = NowNanos();
       if (count == kBatch && shared.samples < kMaxSamples) shared.samples_nanos[shared.samples++] = after - before;
       before = after;
     }
@@ -73,16 +83,20 @@ absl::StatusOr<SliceResult> MeasureAlone(Limit limit, const SliceSpec& spec) {
   if (!mapping.ok()) return mapping.status();
   SliceShared& shared = SliceShared::In(*mapping);
   std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
-  const auto read_clock = [](uint64_t /*first*/, uint64_t count) {
+  // Any rate will do.
+  const Clock clock = limit == Limit::kTscRead ? Clock::Tsc(0, 0, os::kNanosPerSecond) : Clock();
+  const auto read_clock = [&](uint64_t /*first*/, uint64_t count) {
     for (uint64_t n = 0; n < count; ++n) {
-      const int64_t now = os::MonotonicNanos();
+      const int64_t now = clock.Now();
       asm volatile("" : : "r"(now));
     }
     return absl::OkStatus();
   };
   const auto hand_over = [&](uint64_t first, uint64_t count) { return HandOver(words, first, count); };
-  absl::Status status =
-      limit == Limit::kClockRead ? RunAlone(spec, shared, read_clock) : RunAlone(spec, shared, hand_over);
+  const auto check = [&](uint64_t first, uint64_t count) { return WriteAndCheck(words, first, count); };
+  absl::Status status = limit == Limit::kEmptyLoop   ? RunAlone(spec, shared, hand_over)
+                        : limit == Limit::kIntegrity ? RunAlone(spec, shared, check)
+                                                     : RunAlone(spec, shared, read_clock);
   if (!status.ok()) return status;
   return TakeResult(shared, spec.messages, kBatch);
 }
@@ -186,7 +200,8 @@ absl::StatusOr<SliceResult> MeasureCopy(const SliceSpec& spec) {
 }  // namespace
 
 const char* LimitName(Limit limit) {
-  constexpr const char* kNames[] = {"cache_line", "copy", "futex_wake", "clock_read", "empty_loop"};
+  constexpr const char* kNames[] = {"cache_line",           "copy",       "futex_wake", "clock_read/tsc",
+                                    "clock_read/monotonic", "empty_loop", "integrity"};
   return kNames[static_cast<unsigned>(limit)];
 }
 
@@ -198,8 +213,12 @@ absl::StatusOr<SliceResult> MeasureLimit(Limit limit, const SliceSpec& spec) {
       return MeasureCopy(spec);
     case Limit::kFutexWake:
       return MeasureWake(spec);
-    case Limit::kClockRead:
+    case Limit::kTscRead:
+      if (!ReadTscSupport().has_rdtscp) return absl::UnimplementedError("the processor has no RDTSCP");
+      return MeasureAlone(limit, spec);
+    case Limit::kMonotonicRead:
     case Limit::kEmptyLoop:
+    case Limit::kIntegrity:
       return MeasureAlone(limit, spec);
   }
   return absl::InternalError("no such limit");

@@ -57,12 +57,13 @@ struct Schedule {
 // Polls the clock until `due`; sleeps through most of a long wait, so that others may use the CPU.
 inline int64_t AwaitInstant(int64_t due) noexcept {
   constexpr int64_t worth_sleeping_nanos = 2'000'000;
-  int64_t now = os::MonotonicNanos();
+  int64_t now = NowNanos();
   if (due - now > worth_sleeping_nanos) {
-    const timespec until = os::ToTimespec(due - worth_sleeping_nanos / 2);
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+    // For so long, not until then: the kernel does not know our clock.
+    const timespec nap = os::ToTimespec(due - now - worth_sleeping_nanos / 2);
+    nanosleep(&nap, nullptr);
   }
-  while (now < due) now = os::MonotonicNanos();
+  while (now < due) now = NowNanos();
   return now;
 }
 
@@ -81,7 +82,7 @@ absl::Status SendWhenDue(P& object, os::Gate& gate, const SliceSpec& spec, const
   while (shared.warm.load(std::memory_order_acquire) == 0) os::WaitOnFutex(shared.warm, 0, Deadline::Never());
   const UsageMeter usage;
   // Read by the receiver of the first timed message, which Send publishes.
-  const int64_t start = os::MonotonicNanos();
+  const int64_t start = NowNanos();
   shared.start_nanos = start;
   int64_t now = start;
   for (uint64_t n = 0; n < spec.messages && status.ok(); ++n) {
@@ -117,7 +118,7 @@ absl::Status ReceiveAndTimeEach(P& object, os::Gate& gate, const SliceSpec& spec
   for (uint64_t n = 0; n < spec.messages; ++n) {
     absl::Status status = TakeMessage(*receiver, words, warmup + n);
     if (!status.ok()) return status;
-    after = os::MonotonicNanos();
+    after = NowNanos();
     if (--until_sample == 0) {
       shared.samples_nanos[samples++] = after - shared.start_nanos - due_nanos[n];
       until_sample = messages_apart;

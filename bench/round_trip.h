@@ -8,6 +8,7 @@
 // read on both sides. Left out: fork, opening, warm-up, and the wait for the start barrier. The roofline is the
 // ping-pong of one cache line, for block that of a futex.
 
+#include "bench/machine/clock.h"
 #include "bench/roofline.h"
 #include "bench/slice.h"
 #include "ipc/os/clock.h"
@@ -58,12 +59,12 @@ absl::Status AskAndTime(P& requests, P& replies, os::Gate& gate, const SliceSpec
   const UsageMeter usage;
   uint64_t samples = 0;
   uint64_t until_sample = 1;
-  int64_t before = shared.start_nanos = os::MonotonicNanos();
+  int64_t before = shared.start_nanos = NowNanos();
   for (uint64_t n = warmup; n < warmup + spec.messages; ++n) {
     absl::Status status = GiveMessage(*sender, words, n);
     if (status.ok()) status = TakeMessage(*receiver, words, n);
     if (!status.ok()) return status;
-    const int64_t after = os::MonotonicNanos();
+    const int64_t after = NowNanos();
     if (--until_sample == 0) {
       shared.samples_nanos[samples++] = after - before;
       until_sample = messages_apart;

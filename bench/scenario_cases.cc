@@ -308,25 +308,30 @@ std::vector<Wait> WaitsOf(const Scenario& scenario, const ScenarioAxes& axes, co
 void AddLimits(const ScenarioAxes& axes, const Options& options, CaseList& list) {
   for (const Limit limit : kAllLimits) {
     const bool copies = limit == Limit::kCopy;
-    const bool has_payload = copies || limit == Limit::kEmptyLoop;
-    const bool alone = limit == Limit::kClockRead || limit == Limit::kEmptyLoop;
+    const bool has_payload = copies || limit == Limit::kEmptyLoop || limit == Limit::kIntegrity;
+    const bool alone = IsAlone(limit);
     SliceSpec spec = {.geometry = {},
                       .message_bytes = copies ? kCopyBytes : kSmallBytes,
                       .messages = 0,
                       .sender_cpu = options.sender_cpu,
                       .receiver_cpu = alone ? os::kAnyCpu : options.receiver_cpu};
-    Case one = {
-        .name = absl::StrCat("Roofline/", LimitName(limit), has_payload ? absl::StrCat("/", spec.message_bytes) : ""),
-        .scenario = "Roofline",
-        .subject = LimitName(limit),
-        .variant = "",
-        .size = has_payload ? FormatBytes(spec.message_bytes) : "",
-        .bytes = has_payload ? spec.message_bytes : 0,
-        .receivers = alone ? 0U : 1U,
-        .fixed_messages = alone ? 0 : axes.limit_events,
-        .unit = "what needs no primitive: the hardware, the kernel, this harness; per event",
-        .sender_cpu = spec.sender_cpu,
-        .receiver_cpu = spec.receiver_cpu};
+    const std::string name =
+        absl::StrCat("Roofline/", LimitName(limit), has_payload ? absl::StrCat("/", spec.message_bytes) : "");
+    if (limit == Limit::kTscRead && !ReadTscSupport().has_rdtscp) {
+      list.skipped.push_back({name, "the processor has no RDTSCP"});
+      continue;
+    }
+    Case one = {.name = name,
+                .scenario = "Roofline",
+                .subject = LimitName(limit),
+                .variant = "",
+                .size = has_payload ? FormatBytes(spec.message_bytes) : "",
+                .bytes = has_payload ? spec.message_bytes : 0,
+                .receivers = alone ? 0U : 1U,
+                .fixed_messages = alone ? 0 : axes.limit_events,
+                .unit = "what needs no primitive: the hardware, the kernel, this harness; per event",
+                .sender_cpu = spec.sender_cpu,
+                .receiver_cpu = spec.receiver_cpu};
     one.run = [limit, spec](uint64_t messages, const std::atomic<bool>* cancel) mutable {
       spec.messages = messages;
       spec.cancel = cancel;

@@ -109,9 +109,9 @@ absl::Status ShareSend(P& object, os::Gate& gate, const SharePlan& plan, uint32_
   if (status.ok()) status = end_phase();
   if (!status.ok()) return status;
   const UsageMeter usage;
-  self.start_nanos = os::MonotonicNanos();
+  self.start_nanos = NowNanos();
   status = send(plan.warmup, plan.warmup + plan.timed);
-  self.end_nanos = os::MonotonicNanos();
+  self.end_nanos = NowNanos();
   self.usage = usage.Stop();
   return status.ok() ? end_phase() : status;
 }
@@ -157,11 +157,11 @@ absl::Status ShareReceive(P& object, os::Gate& gate, const SharePlan& plan, uint
   status = ShareTake(*receiver, words, next, self, [&](uint64_t n) {
     ++self.timed;
     if ((n + 1) % batch != 0) return;
-    const int64_t now = os::MonotonicNanos();
+    const int64_t now = NowNanos();
     if (before != 0 && self.samples < plan.samples_each) samples[self.samples++] = now - before;
     before = now;
   });
-  self.member.end_nanos = os::MonotonicNanos();
+  self.member.end_nanos = NowNanos();
   self.member.usage = usage.Stop();
   if (status.ok()) plan.shared.all.Attend(plan.Everybody());
   return status;

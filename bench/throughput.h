@@ -51,7 +51,7 @@ absl::Status SendAll(P& object, os::Gate& gate, const SliceSpec& spec, typename 
   while (shared.warm.load(std::memory_order_acquire) == 0) os::WaitOnFutex(shared.warm, 0, Deadline::Never());
   roofline.Lead();
   const UsageMeter usage;
-  shared.start_nanos = os::MonotonicNanos();
+  shared.start_nanos = NowNanos();
   status = send(warmup, warmup + spec.messages);
   shared.sender = usage.Stop();
   if (!status.ok()) return status;
@@ -89,7 +89,7 @@ absl::Status ReceiveAllAndTime(P& object, os::Gate& gate, const SliceSpec& spec,
     absl::Status status = Carry::Take(*receiver, words, warmup + n);
     if (!status.ok()) return status;
     if ((n + 1) % batch != 0) continue;
-    const int64_t after = os::MonotonicNanos();
+    const int64_t after = NowNanos();
     // The first batch holds the start of an empty pipeline: it counts in the rate, not in the distribution.
     if (before != 0 && --until_sample == 0) {
       shared.samples_nanos[samples++] = after - before;
@@ -97,7 +97,7 @@ absl::Status ReceiveAllAndTime(P& object, os::Gate& gate, const SliceSpec& spec,
     }
     before = after;
   }
-  shared.end_nanos = os::MonotonicNanos();
+  shared.end_nanos = NowNanos();
   shared.samples = samples;
   shared.receiver = usage.Stop();
   roofline.Follow();

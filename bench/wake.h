@@ -39,7 +39,7 @@ absl::Status SendToSleeper(P& object, os::Gate& gate, const SliceSpec& spec, Wak
     for (uint64_t n = from; n < to && status.ok(); ++n) {
       while (wake.ready.load(std::memory_order_acquire) <= n || !receiver->Sleeps()) sched_yield();
       // Read by the receiver of this very message, which Send publishes.
-      wake.sent_nanos = os::MonotonicNanos();
+      wake.sent_nanos = NowNanos();
       status = GiveMessage(*sender, words, n);
     }
     return status;
@@ -70,7 +70,7 @@ absl::Status ReceiveAsleep(P& object, os::Gate& gate, const SliceSpec& spec, Wak
       // Release: with nothing left to read of the message before.
       wake.ready.store(n + 1, std::memory_order_release);
       status = TakeMessage(*receiver, words, n);
-      const int64_t now = os::MonotonicNanos();
+      const int64_t now = NowNanos();
       if (status.ok() && usage.Stop().voluntary_switches > 0) taken(now - wake.sent_nanos);
     }
     return status;

@@ -171,8 +171,8 @@ absl::StatusOr<SkewInterval> MeasureSkew(int reference_cpu, int other_cpu) {
 }
 
 absl::StatusOr<int64_t> SkewBound(const std::vector<int>& cpus, const std::vector<SkewInterval>& against_first) {
-  int64_t lowest = 0;
-  int64_t highest = 0;
+  int64_t bound = 0;
+  std::vector<SkewInterval> before = {{0, 0}};  // the first CPU against itself
   for (size_t i = 0; i < against_first.size(); ++i) {
     const SkewInterval& skew = against_first[i];
     if (skew.low > skew.high) {
@@ -183,10 +183,12 @@ absl::StatusOr<int64_t> SkewBound(const std::vector<int>& cpus, const std::vecto
       return absl::FailedPreconditionError(absl::StrCat("CPU ", cpus[i + 1], " differs from CPU ", cpus[0], " by ",
                                                         std::max(skew.low, -skew.high), " ticks at least"));
     }
-    lowest = std::min(lowest, skew.low);
-    highest = std::max(highest, skew.high);
+    for (const SkewInterval& other : before) {
+      bound = std::max({bound, skew.high - other.low, other.high - skew.low});
+    }
+    before.push_back(skew);
   }
-  return highest - lowest;
+  return bound;
 }
 
 Calibration CalibrateTsc(int64_t nanos) {

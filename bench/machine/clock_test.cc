@@ -105,7 +105,8 @@ TEST(SkewBound, IsTheMostThatTwoOfThemMayDiffer) {
   const std::vector<int> cpus = {0, 1, 4};
   EXPECT_EQ(*SkewBound({0}, {}), 0);
   EXPECT_EQ(*SkewBound(cpus, {{-100, 80}, {-30, 120}}), 220);
-  EXPECT_EQ(*SkewBound(cpus, {{-100, 80}, {-30, 20}}), 180);
+  EXPECT_EQ(*SkewBound(cpus, {{-100, 80}, {-30, 20}}), 120);
+  EXPECT_EQ(*SkewBound({0, 1}, {{-169, 195}}), 195);
 }
 
 TEST(SkewBound, RefusesADifferenceThatIsCertain) {

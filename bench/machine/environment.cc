@@ -11,7 +11,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "bench/machine/machine.h"
-#include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::bench {
@@ -54,16 +53,17 @@ constexpr bool IsSanitized() {
 #endif
 }
 
-// The cheapest of many, so that an interrupt does not count.
-int64_t ClockReadNanos() {
-  constexpr int reads = 1000;
-  int64_t best = os::kNanosPerSecond;
-  for (int trial = 0; trial < 20; ++trial) {
-    const int64_t start = os::MonotonicNanos();
-    for (int i = 0; i < reads; ++i) os::MonotonicNanos();
-    best = std::min(best, (os::MonotonicNanos() - start) / reads);
+// What times, and what is known of it.
+void AddClock(const ChosenClock& chosen, std::vector<std::pair<std::string, std::string>>& context) {
+  context.emplace_back("clock", ClockName(chosen.clock));
+  context.emplace_back("clock_read_ns", absl::StrFormat("%.1f", ClockReadNanos(chosen.clock)));
+  if (!chosen.clock.is_tsc()) {
+    context.emplace_back("clock_not_tsc", chosen.why);
+    return;
   }
-  return best;
+  context.emplace_back("clock_hz", absl::StrFormat("%.0f", chosen.ticks_per_second));
+  context.emplace_back("clock_error_ppm", absl::StrFormat("%.1f", chosen.error_ppm));
+  context.emplace_back("clock_skew_bound_ns", absl::StrCat(chosen.skew_bound_nanos));
 }
 
 // What the compiler was told, as far as it shows: it does not tell a level of optimisation from another.
@@ -92,7 +92,8 @@ std::string Build() { return IsSanitized() ? "sanitized" : IsOptimised() ? "opti
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> Environment(const Options& options,
-                                                             const std::vector<SkippedCase>& skipped) {
+                                                             const std::vector<SkippedCase>& skipped,
+                                                             const ChosenClock& clock) {
   const std::string skipped_lines = absl::StrJoin(skipped, "\n", [](std::string* out, const SkippedCase& one) {
     absl::StrAppend(out, one.name, ": ", one.reason);
   });
@@ -105,12 +106,11 @@ std::vector<std::pair<std::string, std::string>> Environment(const Options& opti
       {"compiler", "gcc " __VERSION__},
       {"libc", absl::StrCat("glibc ", gnu_get_libc_version())},
       {"compiler_flags", CompilerFlags()},
-      {"clock", "CLOCK_MONOTONIC"},
-      {"clock_read_ns", absl::StrCat(ClockReadNanos())},
       {"sender_cpu", absl::StrCat(options.sender_cpu)},
       {"receiver_cpu", absl::StrCat(options.receiver_cpu)},
       {"skipped", skipped_lines},
   };
+  AddClock(clock, context);
   for (auto& pair : Machine()) context.push_back(std::move(pair));
   return context;
 }

@@ -16,8 +16,9 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
-std::map<std::string, std::string> Context(const Options& options, const std::vector<SkippedCase>& skipped) {
-  const auto pairs = Environment(options, skipped);
+std::map<std::string, std::string> Context(const Options& options, const std::vector<SkippedCase>& skipped,
+                                           const ChosenClock& clock = {}) {
+  const auto pairs = Environment(options, skipped, clock);
   std::map<std::string, std::string> context(pairs.begin(), pairs.end());
   EXPECT_EQ(context.size(), pairs.size()) << "a key is there twice";
   return context;
@@ -65,7 +66,22 @@ TEST(Environment, SaysWhatItRunsOnAndWith) {
   EXPECT_EQ(context["skipped"], "a/b: no\nc: not \"that\"");
   for (const char* key : {"cpu_model", "compiler", "libc", "governor", "clocksource"})
     EXPECT_NE(context[key], "") << key;
-  EXPECT_GE(std::stoi(context["clock_read_ns"]), 0);
+  EXPECT_GT(std::stod(context["clock_read_ns"]), 0);
+}
+
+TEST(Environment, SaysWhichClockTimesAndHowGoodItIs) {
+  const auto tsc =
+      Context(Options(), {},
+              {.clock = Clock::Tsc(0, 0, 2.5e9), .ticks_per_second = 2.5e9, .error_ppm = 3.14, .skew_bound_nanos = 77});
+  EXPECT_EQ(tsc.at("clock"), "tsc");
+  EXPECT_EQ(tsc.at("clock_hz"), "2500000000");
+  EXPECT_EQ(tsc.at("clock_error_ppm"), "3.1");
+  EXPECT_EQ(tsc.at("clock_skew_bound_ns"), "77");
+  EXPECT_EQ(tsc.count("clock_not_tsc"), 0U);
+  const auto monotonic = Context(Options(), {}, {.clock = Clock(), .why = "no promise"});
+  EXPECT_EQ(monotonic.at("clock"), "CLOCK_MONOTONIC");
+  EXPECT_EQ(monotonic.at("clock_not_tsc"), "no promise");
+  EXPECT_EQ(monotonic.count("clock_hz"), 0U);
 }
 
 // EXPECTED_BUILD comes from the BUILD file, which knows the configuration.
