@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "bench/throughput.h"
+#include "bench/roofline.h"
+#include "bench/sides.h"
 #include "bench/wake.h"
 
 namespace ipcmark::bench {
@@ -31,9 +32,8 @@ absl::Status HandOver(std::span<uint64_t> words, uint64_t first, uint64_t count)
   EmptySender sender;
   EmptyReceiver receiver;
   absl::Status status;
-  for (uint64_t n = first; n < first + count && status.ok(); ++n) {
-    status = GiveMessage(sender, words, n);
-    if (status.ok()) status = TakeMessage(receiver, words, n);
+  for (uint64_t n = first; n < first + count; ++n) {
+    if (!GiveMessage(sender, words, n, status) || !TakeMessage(receiver, words, n, status)) break;
   }
   return status;
 }
@@ -51,8 +51,6 @@ absl::Status WriteAndCheck(std::span<uint64_t> words, uint64_t first, uint64_t c
 // Runs `batch(first, count)` over all messages in one pinned process.
 absl::Status RunAlone(const SliceSpec& spec, SliceShared& shared,
                       absl::FunctionRef<absl::Status(uint64_t first, uint64_t count)> batch) {
-  absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(1, spec.cancel);
-  if (!group.ok()) return group.status();
   const auto body = [&](os::Gate& gate) {
     gate.Arrive();
     absl::Status status = batch(0, kBatch * kBatch);  // warm-up
@@ -71,11 +69,8 @@ absl::Status RunAlone(const SliceSpec& spec, SliceShared& shared,
     shared.sender = usage.Stop();
     return status;
   };
-  absl::Status status = group->Spawn("loop", spec.sender_cpu, body).status();
-  const Deadline watchdog = os::After(spec.watchdog_nanos);
-  if (status.ok()) status = group->Start(watchdog);
-  if (status.ok()) status = group->Join(watchdog);
-  return status;
+  NoObject none;
+  return RunOne(none, spec, "loop", body);
 }
 
 absl::StatusOr<SliceResult> MeasureAlone(Limit limit, const SliceSpec& spec) {
@@ -100,11 +95,6 @@ absl::StatusOr<SliceResult> MeasureAlone(Limit limit, const SliceSpec& spec) {
   if (!status.ok()) return status;
   return TakeResult(shared, spec.messages, kBatch);
 }
-
-// Nothing to release: what RunPair takes for an object.
-struct NoObject {
-  void ReleaseEnds() noexcept {}
-};
 
 // Two bursts of `limit` between the two CPUs.
 absl::StatusOr<SliceResult> MeasurePair(const SliceSpec& spec, absl::FunctionRef<absl::Status()> lead,

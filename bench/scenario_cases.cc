@@ -89,12 +89,16 @@ std::vector<Variant> FilledDepths(const ScenarioAxes& axes) {
 
 std::vector<Variant> Loads(const ScenarioAxes& axes) {
   std::vector<Variant> variants;
-  for (uint32_t percent : axes.load_percents) {
-    Variant variant = Plain();
-    variant.name = absl::StrCat("/load:", percent);
-    variant.size = absl::StrCat(" at ", percent, "%");
-    variant.changes.load = percent / 100.0;
-    variants.push_back(variant);
+  for (const Arrivals arrivals : {Arrivals::kPoisson, Arrivals::kFixed}) {
+    for (uint32_t percent : axes.load_percents) {
+      Variant variant = Plain();
+      const bool fixed = arrivals == Arrivals::kFixed;
+      variant.name = absl::StrCat("/load:", percent, fixed ? "/arrivals:fixed" : "");
+      variant.size = absl::StrCat(" at ", percent, "%", fixed ? " fixed" : "");
+      variant.changes.load = percent / 100.0;
+      variant.changes.arrivals = arrivals;
+      variants.push_back(variant);
+    }
   }
   if (axes.highest_load) {
     Variant variant = Plain();
@@ -202,7 +206,7 @@ constexpr Scenario kScenarios[] = {
     {"Burst", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::burst, &BurstLengths, &Any, true,
      "xN messages back to back, then idle; quantiles: from first Send to last received"},
     {"OpenLoop", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::open_loop, &Loads, &Any, true,
-     "Poisson arrivals at a share of the capacity; from the instant when a message was due until received"},
+     "Poisson or fixed arrivals at a share of the capacity; from the instant when a message was due until received"},
     {"Wake", 1, kRoundTripDepth, Sizes::kSmall, &PrimitiveEntry::wake, &Wakes, &SleepersOnly, true,
      "from Send until a receiver that slept has it; roof: times a bare futex wake-up"},
     {"Recovery", 1, kRecoveryDepth, Sizes::kSmall, &PrimitiveEntry::recovery, &Victims, &SurvivorsOnly, true,
@@ -210,6 +214,12 @@ constexpr Scenario kScenarios[] = {
     {"Depth", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::depth, &FilledDepths, &FillsUp, true,
      "receive one, send one in a queue that holds @N; per message, alone in one process"},
 };
+// Of these the sides do nothing but send and receive between their first and last timed message.
+constexpr const char* kBareScenarios[] = {"RoundTrip", "Throughput", "Loan", "FanIn", "Broadcast", "Depth"};
+bool IsBare(const Scenario& scenario) {
+  return std::any_of(std::begin(kBareScenarios), std::end(kBareScenarios),
+                     [&](const std::string& name) { return name == scenario.name; });
+}
 constexpr uint32_t kSmallBytes = 64;
 constexpr uint32_t kCopyBytes = 64 << 10;
 
@@ -276,6 +286,7 @@ absl::Status AddCase(const Scenario& scenario, const Point& point, const Options
               .senders = spec.geometry.senders,
               .receivers = spec.geometry.receivers,
               .fixed_messages = point.variant.fixed_messages,
+              .system_calls_are_the_primitives = IsBare(scenario),
               .unit = scenario.unit,
               .sender_cpu = spec.geometry.senders == 1 ? options.sender_cpu : os::kAnyCpu,
               .receiver_cpu = spec.geometry.receivers == 1 ? options.receiver_cpu : os::kAnyCpu};

@@ -23,6 +23,8 @@ inline constexpr int64_t kSliceWatchdogNanos = 60'000'000'000;
 
 // In which order the priorities of Depth's messages come.
 enum class Priorities : uint8_t { kConstant, kRising, kFalling, kRandom };
+// When OpenLoop's messages are due: at random instants, as from many independent users, or equally far apart.
+enum class Arrivals : uint8_t { kPoisson, kFixed };
 // Whom Recovery kills, and when: recovery.h.
 enum class Victim : uint8_t { kSender, kReceiver, kHolder };
 
@@ -37,6 +39,7 @@ struct SliceSpec {
   // Of one scenario each:
   uint32_t burst_messages = 1;                    // Burst
   double load = 0;                                // OpenLoop: share of the capacity; 0: the highest that is in time
+  Arrivals arrivals = Arrivals::kPoisson;         // OpenLoop
   double* capacity_per_second = nullptr;          // OpenLoop: where it is kept between slices; 0 there: not measured
   Priorities priorities = Priorities::kConstant;  // Depth
   Victim victim = Victim::kSender;                // Recovery
@@ -49,7 +52,9 @@ struct SideUsage {
   int64_t involuntary_switches;
   int64_t minor_faults;
   int64_t major_faults;
+  int64_t system_calls = -1;  // -1: not counted (machine/system_calls.h)
 
+  // Not counted with anything is not counted.
   SideUsage& operator+=(const SideUsage& other);
 };
 
@@ -135,6 +140,10 @@ inline void WritePayload(std::span<uint64_t> words, uint64_t n) noexcept {
 
 // "Send of message 7: peer-dead (errno 32)", or that the message which came is not the one that was due.
 absl::Status MessageFailure(const char* what, uint64_t n, const IoResult& result, uint32_t expected_bytes);
+
+// Makes it the failure of a loop, out of the loop's way; always false.
+[[gnu::cold, gnu::noinline]] bool Fail(absl::Status& failure, const char* what, uint64_t n, const IoResult& result,
+                                       uint32_t expected_bytes);
 
 // Messages before the clock starts: every slot has been through once (its pages are mapped and its lines have an
 // owner), and a tenth of the run on top.

@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "bench/machine/machine.h"
+#include "bench/machine/system_calls.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::bench {
@@ -111,6 +112,8 @@ std::vector<std::pair<std::string, std::string>> Environment(const Options& opti
       {"skipped", skipped_lines},
   };
   AddClock(clock, context);
+  const absl::Status counted = SystemCallCounter::Open().status();
+  context.emplace_back("system_calls", counted.ok() ? "counted" : absl::StrCat("not counted: ", counted.message()));
   for (auto& pair : Machine()) context.push_back(std::move(pair));
   return context;
 }

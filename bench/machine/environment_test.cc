@@ -27,25 +27,10 @@ std::map<std::string, std::string> Context(const Options& options, const std::ve
 // Those of results/schema.md, "The context".
 TEST(Environment, HasEveryKeyOfTheSchema) {
   const auto context = Context(Options(), {});
-  for (const char* key : {"ipcmark_schema",
-                          "suite",
-                          "kernel",
-                          "cpu_model",
-                          "git_revision",
-                          "build",
-                          "compiler_flags",
-                          "clock",
-                          "sender_cpu",
-                          "receiver_cpu",
-                          "skipped",
-                          "microcode",
-                          "cores",
-                          "cpu_caches",
-                          "mitigations",
-                          "governor",
-                          "clocksource",
-                          "hypervisor",
-                          "transparent_hugepages",
+  for (const char* key : {"ipcmark_schema", "suite",          "kernel",      "cpu_model",    "git_revision",
+                          "build",          "compiler_flags", "clock",       "system_calls", "sender_cpu",
+                          "receiver_cpu",   "skipped",        "microcode",   "cores",        "cpu_caches",
+                          "mitigations",    "governor",       "clocksource", "hypervisor",   "transparent_hugepages",
                           "ipc_limits"}) {
     EXPECT_EQ(context.count(key), 1U) << key;
   }

@@ -8,10 +8,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
+#include <optional>
 #include <regex>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "bench/machine/system_calls.h"
 #include "bench/report/drift.h"
 #include "bench/report/quantile.h"
 #include "ipc/os/clock.h"
@@ -47,6 +50,27 @@ void AddRoofline(const SliceResult& result, benchmark::UserCounters& counters) {
                            : static_cast<double>(result.nanos) / static_cast<double>(result.messages);
   counters[kRoofline] = result.roofline_nanos;
   counters[kOfRoofline] = nanos / result.roofline_nanos;
+}
+
+// System calls of a message, by side; each side only where it was counted.
+struct SystemCalls {
+  std::optional<double> sender;
+  std::optional<double> receiver;
+};
+
+constexpr uint64_t kCountedMessages = 2'000;
+
+// Of a slice of their own, whose times do not count: what counts system calls makes them slow.
+SystemCalls CountSystemCallsOf(const Case& one, uint64_t messages, const std::atomic<bool>* cancel) {
+  CountSystemCalls(true);
+  const absl::StatusOr<SliceResult> result = one.run(std::min(messages, kCountedMessages), cancel);
+  CountSystemCalls(false);
+  if (!result.ok()) return {};
+  const auto per_message = [&](const SideUsage& side) -> std::optional<double> {
+    if (side.system_calls < 0) return std::nullopt;
+    return static_cast<double>(side.system_calls) / static_cast<double>(result->messages);
+  };
+  return {per_message(result->sender), per_message(result->receiver)};
 }
 
 void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCounters& counters) {
@@ -90,7 +114,7 @@ void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCoun
 constexpr double kEnoughSeconds = 1e6;
 
 void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* cancel, Progress* progress,
-             int64_t fixed_messages, const SliceObserver& observe) {
+             int64_t fixed_messages, const SliceObserver& observe, std::optional<SystemCalls>& calls) {
   progress->Begin(one.name);
   if (!one.placement.empty()) state.SetLabel(one.placement);
   // One run of a number of our own: its time is stretched beyond measure for Google Benchmark, which would ask for more
@@ -113,6 +137,11 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
     state.SetIterationTime(own_number ? std::max(seconds, kEnoughSeconds) : seconds);
     if (own_number) state.counters[kWall] = static_cast<double>(result->nanos) / static_cast<double>(result->messages);
     AddCounters(one, *result, state.counters);
+    if (!calls.has_value() && one.system_calls_are_the_primitives && SystemCallCounter::Open().ok()) {
+      calls = CountSystemCallsOf(one, static_cast<uint64_t>(messages), cancel);
+    }
+    if (calls.has_value() && calls->sender.has_value()) state.counters[kSenderCalls] = *calls->sender;
+    if (calls.has_value() && calls->receiver.has_value()) state.counters[kReceiverCalls] = *calls->receiver;
     if (observe) observe(one, *result);
   }
 }
@@ -145,9 +174,11 @@ void Progress::Clear() const {
 void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress,
                    int64_t messages, const SliceObserver& observe) {
   for (const Case& one : cases) {
-    benchmark::RegisterBenchmark(one.name.c_str(), [&one, cancel, progress, messages,
-                                                    observe](benchmark::State& state) {
-      RunCase(state, one, cancel, progress, messages, observe);
+    // Counted once for all runs and repetitions of a benchmark.
+    const auto calls = std::make_shared<std::optional<SystemCalls>>();
+    benchmark::RegisterBenchmark(one.name.c_str(), [&one, cancel, progress, messages, observe,
+                                                    calls](benchmark::State& state) {
+      RunCase(state, one, cancel, progress, messages, observe, *calls);
     })->UseManualTime();
   }
 }

@@ -28,6 +28,8 @@ inline constexpr char kSenderCpu[] = "sender_cpu_ns";
 inline constexpr char kReceiverCpu[] = "receiver_cpu_ns";
 inline constexpr char kSenderSwitches[] = "sender_voluntary_switches";
 inline constexpr char kReceiverSwitches[] = "receiver_voluntary_switches";
+inline constexpr char kSenderCalls[] = "sender_system_calls";
+inline constexpr char kReceiverCalls[] = "receiver_system_calls";
 
 // CPU time per message of all processes, in ns: a counter only until CorrectCpuTime makes it cpu_time, so that Google
 // Benchmark aggregates the sum (a median or a deviation of a sum is not the sum of theirs).
