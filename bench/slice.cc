@@ -7,7 +7,6 @@
 #include <new>
 
 #include "absl/strings/str_format.h"
-#include "bench/machine/system_calls.h"
 #include "ipc/os/clock.h"
 
 namespace ipcmark::bench {
@@ -28,13 +27,13 @@ SideUsage UsageNow() {
 
 }  // namespace
 
-UsageMeter::UsageMeter() : start_(UsageNow()) {
+UsageMeter::UsageMeter() : start_(UsageNow()), calls_(CountsSystemCalls() ? OwnSystemCallCounter() : nullptr) {
   // Last here and first there: what it calls itself is not in between.
-  if (CountsSystemCalls()) start_.system_calls = SystemCallsSoFar();
+  if (calls_ != nullptr) start_.system_calls = calls_->Read().value_or(-1);
 }
 
 SideUsage UsageMeter::Stop() const {
-  const int64_t calls = start_.system_calls < 0 ? -1 : SystemCallsSoFar();
+  const int64_t calls = start_.system_calls < 0 ? -1 : calls_->Read().value_or(-1);
   const SideUsage now = UsageNow();
   return {.cpu_nanos = now.cpu_nanos - start_.cpu_nanos,
           .voluntary_switches = now.voluntary_switches - start_.voluntary_switches,

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "bench/machine/system_calls.h"
 #include "ipc/channel.h"
 #include "ipc/os/mapping.h"
 #include "ipc/os/process_group.h"
@@ -101,6 +102,7 @@ class UsageMeter {
 
  private:
   SideUsage start_;
+  const SystemCallCounter* calls_ = nullptr;  // null: they are not counted
 };
 
 // Payload number `n`: word i is n times an odd factor plus i. Every word is written by the sender and read by the
@@ -112,8 +114,9 @@ using TwoWords [[gnu::vector_size(16), gnu::aligned(8), gnu::may_alias]] = uint6
 
 inline void WritePayload(std::span<uint64_t> words, uint64_t n) noexcept {
   const uint64_t first = n * kPayloadFactor;
-  TwoWords low = {first, first + 1};
-  TwoWords high = {first + 2, first + 3};
+  const TwoWords both = {first, first};
+  TwoWords low = both + TwoWords{0, 1};
+  TwoWords high = both + TwoWords{2, 3};
   const size_t whole = words.size() / 4 * 4;
   for (size_t i = 0; i < whole; i += 4) {
     *reinterpret_cast<TwoWords*>(&words[i]) = low;

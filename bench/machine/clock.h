@@ -57,7 +57,9 @@ class Clock {
 
   // Nanoseconds of CLOCK_MONOTONIC, or those of the TSC, which were the same at the base and differ by the error of the
   // calibration since. Async-signal-safe.
-  [[nodiscard]] int64_t Now() const noexcept { return is_tsc() ? NanosAt(ReadTsc()) : os::MonotonicNanos(); }
+  [[nodiscard, gnu::always_inline]] int64_t Now() const noexcept {
+    return is_tsc() ? NanosAt(ReadTsc()) : os::MonotonicNanos();
+  }
 
  private:
   static constexpr int kShift = 40;  // nanoseconds per tick: to 1e-12

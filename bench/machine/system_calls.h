@@ -36,8 +36,8 @@ class SystemCallCounter {
 void CountSystemCalls(bool on) noexcept;
 bool CountsSystemCalls() noexcept;
 
-// By this process's own counter, opened at the first call in each process. -1 where it may not be opened.
-int64_t SystemCallsSoFar() noexcept;
+// This process's own, opened at the first call in each process; null where it may not be opened.
+const SystemCallCounter* OwnSystemCallCounter() noexcept;
 
 }  // namespace ipcmark::bench
 

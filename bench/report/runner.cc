@@ -58,12 +58,13 @@ struct SystemCalls {
   std::optional<double> receiver;
 };
 
-constexpr uint64_t kCountedMessages = 2'000;
+// Enough that one more or less does not show, few enough that large ones do not take long.
+uint64_t CountedMessages(uint32_t bytes) { return std::clamp<uint64_t>((64 << 20) / bytes, 64, 2'000); }
 
 // Of a slice of their own, whose times do not count: what counts system calls makes them slow.
-SystemCalls CountSystemCallsOf(const Case& one, uint64_t messages, const std::atomic<bool>* cancel) {
+SystemCalls CountSystemCallsOf(const Case& one, const std::atomic<bool>* cancel) {
   CountSystemCalls(true);
-  const absl::StatusOr<SliceResult> result = one.run(std::min(messages, kCountedMessages), cancel);
+  const absl::StatusOr<SliceResult> result = one.run(CountedMessages(one.bytes), cancel);
   CountSystemCalls(false);
   if (!result.ok()) return {};
   const auto per_message = [&](const SideUsage& side) -> std::optional<double> {
@@ -138,7 +139,7 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
     if (own_number) state.counters[kWall] = static_cast<double>(result->nanos) / static_cast<double>(result->messages);
     AddCounters(one, *result, state.counters);
     if (!calls.has_value() && one.system_calls_are_the_primitives && SystemCallCounter::Open().ok()) {
-      calls = CountSystemCallsOf(one, static_cast<uint64_t>(messages), cancel);
+      calls = CountSystemCallsOf(one, cancel);
     }
     if (calls.has_value() && calls->sender.has_value()) state.counters[kSenderCalls] = *calls->sender;
     if (calls.has_value() && calls->receiver.has_value()) state.counters[kReceiverCalls] = *calls->receiver;

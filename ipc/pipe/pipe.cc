@@ -121,8 +121,11 @@ void Receiver::Carry(std::span<const std::byte> bytes) noexcept {
 
 IoResult Receiver::ReadHeader(std::span<std::byte> buffer, Deadline deadline) noexcept {
   uint32_t header = 0;
-  size_t got = std::min<size_t>(carried(), kFrameHeaderBytes);
-  memcpy(&header, carry_.data() + carry_begin_, got);
+  size_t got = 0;
+  if (carried() > 0) [[unlikely]] {
+    got = std::min<size_t>(carried(), kFrameHeaderBytes);
+    memcpy(&header, carry_.data() + carry_begin_, got);
+  }
   size_t payload = 0;
   if (got == kFrameHeaderBytes) {
     carry_begin_ += got;
