@@ -57,6 +57,13 @@ double ByReference(const char* program, Two cpus, int64_t count, int bytes) {
   return absl::SimpleAtod(text, &nanos) ? nanos : kFailed;
 }
 
+double ByBarePipe(Two cpus, int64_t count, int bytes) {
+  double nanos = kFailed;
+  const std::string text = Output(
+      absl::StrFormat("bench/validation/bare_pipe %d %d %d %d", cpus.sender_cpu, cpus.receiver_cpu, count, bytes));
+  return absl::SimpleAtod(text, &nanos) ? nanos : kFailed;
+}
+
 // perf has both its processes where it is put itself.
 double ByPerf(Two cpus, int64_t count) {
   // Its simple format is the seconds of the whole.
@@ -79,6 +86,9 @@ std::vector<Check> Checks(Two one_cpu, Two two_cpus, int64_t count) {
   const auto straight = [=] { return ByReference("pipe_round_trip", one_cpu, count, 8); };
   return {
       {"pipe round trip, one CPU: harness / straight C", 0.95, 1.02, round_trip, straight},
+      // Of that: what the harness adds to the same calls of the primitive.
+      {"pipe round trip, one CPU: harness / bare primitive", 0.95, 1.02, round_trip,
+       [=] { return ByBarePipe(one_cpu, count, 8); }},
       // perf sends a bare int without a frame: less work than the harness's pipe, and so straight C stands in between.
       {"pipe ping-pong of an int, one CPU: straight C / perf", 0.95, 1.05,
        // More of them: perf tells the time of all in milliseconds.
