@@ -162,7 +162,8 @@ IoResult Receiver::ReadHeader(std::span<std::byte> buffer, Deadline deadline) no
   return IoResult::Ok(payload);
 }
 
-IoResult Receiver::ReadRest(std::span<std::byte> buffer, size_t got, Deadline deadline) noexcept {
+[[gnu::noinline, gnu::cold]] IoResult Receiver::ReadRest(std::span<std::byte> buffer, size_t got,
+                                                         Deadline deadline) noexcept {
   while (got < frame_payload_bytes_) {
     IoResult ready = deadline.never() ? IoResult::Ok(0) : AwaitFd(fd_.get(), POLLIN, deadline);
     if (ready.ok()) {
@@ -180,7 +181,8 @@ IoResult Receiver::ReadRest(std::span<std::byte> buffer, size_t got, Deadline de
   return IoResult::Ok(frame_payload_bytes_);
 }
 
-IoResult Receiver::Receive(std::span<std::byte> buffer, Deadline deadline) noexcept {
+// One piece of code for the usual way: after a context switch every call into another line of it is a miss.
+[[gnu::flatten]] IoResult Receiver::Receive(std::span<std::byte> buffer, Deadline deadline) noexcept {
   size_t got = 0;
   if (!has_header_) [[likely]] {
     const IoResult header = ReadHeader(buffer, deadline);
