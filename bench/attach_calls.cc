@@ -11,14 +11,13 @@
 #include <cerrno>
 
 #include "absl/strings/str_format.h"
-#include "ipc/os/clock.h"
+#include "bench/machine/clock.h"
 #include "ipc/os/error.h"
 #include "ipc/sysv_shm/segment_table.h"
 
 namespace ipcmark::bench {
 namespace {
 
-using os::MonotonicNanos;
 using sysv_shm::Attachment;
 using sysv_shm::Segment;
 
@@ -27,9 +26,9 @@ static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes i
 
 absl::Status TimeShmat(const Segment& segment, uint64_t calls, Recorder& recorder) {
   for (uint64_t n = 0; n < calls; ++n) {
-    const int64_t before = MonotonicNanos();
+    const int64_t before = NowNanos();
     absl::StatusOr<Attachment> attachment = segment.Attach();
-    const int64_t after = MonotonicNanos();
+    const int64_t after = NowNanos();
     if (!attachment.ok()) return attachment.status();
     recorder.Add(after - before, /*whole=*/true);
   }
@@ -40,19 +39,19 @@ absl::Status TimeShmdt(const Segment& segment, uint64_t calls, Recorder& recorde
   for (uint64_t n = 0; n < calls; ++n) {
     absl::StatusOr<Attachment> attachment = segment.Attach();
     if (!attachment.ok()) return attachment.status();
-    const int64_t before = MonotonicNanos();
+    const int64_t before = NowNanos();
     attachment->Detach();
-    recorder.Add(MonotonicNanos() - before, /*whole=*/true);
+    recorder.Add(NowNanos() - before, /*whole=*/true);
   }
   return absl::OkStatus();
 }
 
 absl::Status TimeLock(const Segment& segment, uint64_t calls, Recorder& recorder) {
   for (uint64_t n = 0; n < calls; ++n) {
-    const int64_t before = MonotonicNanos();
+    const int64_t before = NowNanos();
     absl::Status status = segment.Lock();
     if (status.ok()) status = segment.Unlock();
-    const int64_t after = MonotonicNanos();
+    const int64_t after = NowNanos();
     if (!status.ok()) return status;
     recorder.Add(after - before, /*whole=*/true);
   }
@@ -69,11 +68,11 @@ absl::Status TimeFirstTouch(const AttachSpec& spec, const Segment& segment, uint
     // The last round ends where the calls do, so that a large segment does not cost more than it is asked for.
     uint64_t due = std::min(left, pages);
     left -= due;
-    int64_t before = MonotonicNanos();
+    int64_t before = NowNanos();
     while (due > 0) {
       const uint64_t now = std::min(due, per_sample);
       for (uint64_t n = 0; n < now; ++n, at += spec.page_bytes) *at = 1;
-      const int64_t after = MonotonicNanos();
+      const int64_t after = NowNanos();
       recorder.Add(after - before, now == per_sample);
       before = after;
       due -= now;
@@ -95,11 +94,11 @@ absl::Status TimeCreate(const AttachSpec& spec, uint64_t calls, Recorder& record
     flags |= SHM_HUGETLB | std::countr_zero(spec.page_bytes) << 26;
   }
   for (uint64_t n = 0; n < calls; ++n) {
-    const int64_t before = MonotonicNanos();
+    const int64_t before = NowNanos();
     const int id = shmget(IPC_PRIVATE, spec.segment_bytes, flags);
     const int created = errno;
     const int removed = id < 0 ? 0 : shmctl(id, IPC_RMID, nullptr);
-    const int64_t after = MonotonicNanos();
+    const int64_t after = NowNanos();
     if (id < 0) return os::SyscallError(absl::StrFormat("shmget(key=0, %d bytes)", spec.segment_bytes), created);
     if (removed != 0) return os::SyscallError(absl::StrFormat("shmctl(id=%d, IPC_RMID)", id), errno);
     recorder.Add(after - before, /*whole=*/true);

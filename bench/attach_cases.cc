@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bench/attach.h"
-#include "bench/format.h"
+#include "bench/report/format.h"
 #include "bench/room.h"
 #include "ipc/sysv_shm/segment.h"
 

@@ -10,7 +10,7 @@
 // and times per message are those of the bursts alone; CPU time is that of the idle times too, in which who polls burns
 // it.
 
-#include "bench/throughput.h"
+#include "bench/sides.h"
 
 namespace ipcmark::bench {
 
@@ -31,10 +31,8 @@ inline uint64_t WarmupBursts(const SliceSpec& spec) {
 
 template <Primitive P>
 absl::Status SendBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstShared& burst, SliceShared& shared) {
-  auto sender = object.OpenSender();
+  auto sender = OpenSendSide(object, spec);
   if (!sender.ok()) return sender.status();
-  object.ReleaseEnds();
-  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
   gate.Arrive();
   uint64_t n = 0;
   const auto send = [&](uint64_t from, uint64_t to) {
@@ -43,8 +41,9 @@ absl::Status SendBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstS
       const timespec until = os::ToTimespec(os::MonotonicNanos() + kIdleNanos);
       clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
       // Read by the receiver of the last of these messages, which Send publishes.
-      burst.start_nanos = os::MonotonicNanos();
-      for (uint32_t i = 0; i < spec.burst_messages && status.ok(); ++i) status = GiveMessage(*sender, words, n++);
+      burst.start_nanos = NowNanos();
+      status = sender->GiveAll(n, n + spec.burst_messages);
+      n += spec.burst_messages;
       for (uint32_t taken = 0; status.ok() && (taken = burst.taken.load(std::memory_order_acquire)) <= one;) {
         os::WaitOnFutex(burst.taken, taken, Deadline::Never());
       }
@@ -61,18 +60,17 @@ absl::Status SendBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstS
 
 template <Primitive P>
 absl::Status ReceiveBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstShared& burst, SliceShared& shared) {
-  auto receiver = object.OpenReceiver();
+  auto receiver = OpenReceiveSide(object, spec);
   if (!receiver.ok()) return receiver.status();
-  object.ReleaseEnds();
-  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
   gate.Arrive();
   uint64_t n = 0;
   const auto receive = [&](uint64_t bursts, const auto& done) {
     absl::Status status;
     for (uint64_t one = 0; one < bursts; ++one) {
-      for (uint32_t i = 0; i < spec.burst_messages && status.ok(); ++i) status = TakeMessage(*receiver, words, n++);
+      status = receiver->TakeAll(n, n + spec.burst_messages);
+      n += spec.burst_messages;
       if (!status.ok()) return status;
-      done(os::MonotonicNanos() - burst.start_nanos);
+      done(NowNanos() - burst.start_nanos);
       burst.taken.fetch_add(1, std::memory_order_release);
       os::WakeAllOnFutex(burst.taken);
     }

@@ -41,8 +41,11 @@ struct Case {
   int attached = 0;             // Attach only
   uint64_t pages = 0;           // 0: not an Attach case
   uint64_t fixed_messages = 0;  // of each run; 0: as many as Google Benchmark chooses
-  std::string unit = {};        // what the rows of the scenario are about, in the table's heading
-  std::string per = {};         // Attach only: what its times are of, "call" or "4 KiB page"
+  // Whether its sides make no system call of their own between their first and last timed message, so that those which
+  // are counted are the primitive's.
+  bool system_calls_are_the_primitives = false;
+  std::string unit = {};  // what the rows of the scenario are about, in the table's heading
+  std::string per = {};   // Attach only: what its times are of, "call" or "4 KiB page"
   int sender_cpu = os::kAnyCpu;
   int receiver_cpu = os::kAnyCpu;
   std::string placement = {};  // of a case that was asked for by placement (placed_cases.h); empty: the default

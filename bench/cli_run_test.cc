@@ -118,10 +118,11 @@ TEST(BenchRun, InAnyFormatPutsNothingElseOnStdout) {
               ElementsAre("RoundTrip/pipe/block/8/manual_time", "Throughput/pipe/block/8/manual_time",
                           "FanIn/pipe/block/8/senders:8/manual_time", "FanInLatency/pipe/block/8/senders:8/manual_time",
                           "Burst/pipe/block/8/burst:64/manual_time", "OpenLoop/pipe/block/8/load:50/manual_time",
-                          "Wake/pipe/block/8/manual_time", "Depth/pipe/block/8/depth:1000/constant/manual_time",
-                          "Roofline/cache_line/manual_time", "Roofline/copy/65536/manual_time",
-                          "Roofline/futex_wake/manual_time", "Roofline/clock_read/manual_time",
-                          "Roofline/empty_loop/64/manual_time"));
+                          "OpenLoop/pipe/block/8/load:50/arrivals:fixed/manual_time", "Wake/pipe/block/8/manual_time",
+                          "Depth/pipe/block/8/depth:1000/constant/manual_time", "Roofline/cache_line/manual_time",
+                          "Roofline/copy/65536/manual_time", "Roofline/futex_wake/manual_time",
+                          "Roofline/clock_read/tsc/manual_time", "Roofline/clock_read/monotonic/manual_time",
+                          "Roofline/empty_loop/64/manual_time", "Roofline/integrity/64/manual_time"));
   Strings console = Tiny(pipe);
   console.emplace_back("--benchmark_format=console");
   EXPECT_THAT(RunBench(console).out, AllOf(StartsWith("------"), HasSubstr("\nThroughput/pipe/block/8/manual_time "),

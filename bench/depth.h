@@ -53,7 +53,7 @@ class FilledQueue {
         words_(spec.message_bytes / sizeof(uint64_t)) {}
 
   // The next message. Never waits: the queue has room, or it is not as deep as it says.
-  absl::Status Put() {
+  bool Put(absl::Status& failure) {
     const uint64_t n = next_++;
     WritePayload(words_, n);
     const std::span<const std::byte> message = std::as_bytes(std::span(words_));
@@ -65,14 +65,14 @@ class FilledQueue {
       }
     });
     if (!result.ok()) [[unlikely]] {
-      return MessageFailure("Send", n, result, words_.size() * sizeof(uint64_t));
+      return Fail(failure, "Send", n, result, words_.size() * sizeof(uint64_t));
     }
     sent_ += Mixed(n);
-    return absl::OkStatus();
+    return true;
   }
 
   // Takes one and checks that it is whole and came with its priority; `number` is which it was.
-  absl::Status Take(uint64_t* number) {
+  bool Take(uint64_t* number, absl::Status& failure) {
     uint32_t priority = 0;
     const IoResult result = RetryInterrupted([&] {
       if constexpr (PriorityReceiveEnd<ReceiverOf<P>>) {
@@ -85,12 +85,12 @@ class FilledQueue {
     const bool due = priorities_ != Priorities::kConstant || n == taken_count_;
     if (!result.ok() || result.bytes != words_.size() * sizeof(uint64_t) || !IsPayload(words_, n) || !due ||
         priority != PriorityOf(priorities_, n)) [[unlikely]] {
-      return MessageFailure("Receive", taken_count_, result, words_.size() * sizeof(uint64_t));
+      return Fail(failure, "Receive", taken_count_, result, words_.size() * sizeof(uint64_t));
     }
     ++taken_count_;
     taken_ += Mixed(n);
     *number = n;
-    return absl::OkStatus();
+    return true;
   }
 
   // Empties it and checks that what is left comes in order and that everything sent came once.
@@ -99,8 +99,8 @@ class FilledQueue {
     uint64_t last = 0;
     while (taken_count_ < next_) {
       uint64_t n = 0;
-      absl::Status status = Take(&n);
-      if (!status.ok()) return status;
+      absl::Status failure;
+      if (!Take(&n, failure)) return failure;
       const uint32_t priority = PriorityOf(priorities_, n);
       if (priority > last_priority || (priority == last_priority && n < last)) {
         return absl::DataLossError(absl::StrFormat("message %d of priority %d came behind message %d of priority %d", n,
@@ -137,25 +137,27 @@ absl::Status StayFilled(P& object, os::Gate& gate, const SliceSpec& spec, SliceS
   FilledQueue<P> queue(*std::move(sender), *std::move(receiver), spec);
   gate.Arrive();
   absl::Status status;
-  for (uint32_t n = 0; n < spec.geometry.depth_messages && status.ok(); ++n) status = queue.Put();
+  for (uint32_t n = 0; n < spec.geometry.depth_messages; ++n) {
+    if (!queue.Put(status)) return status;
+  }
   uint64_t number = 0;
   const auto turn = [&](uint64_t messages) {
-    for (uint64_t n = 0; n < messages && status.ok(); ++n) {
-      status = queue.Take(&number);
-      if (status.ok()) status = queue.Put();
+    for (uint64_t n = 0; n < messages; ++n) {
+      if (!queue.Take(&number, status) || !queue.Put(status)) break;
     }
   };
   turn(WarmupMessages(spec));
+  if (!status.ok()) return status;
   const UsageMeter usage;
   const uint64_t batch = MessagesPerSample(spec.message_bytes);
   uint64_t samples = 0;
-  shared.start_nanos = os::MonotonicNanos();
+  shared.start_nanos = NowNanos();
   int64_t before = shared.start_nanos;
   for (uint64_t left = spec.messages; left > 0 && status.ok();) {
     const uint64_t now = std::min(left, batch);
     turn(now);
     left -= now;
-    const int64_t after = os::MonotonicNanos();
+    const int64_t after = NowNanos();
     if (now == batch && samples < kMaxSamples) shared.samples_nanos[samples++] = after - before;
     before = after;
   }
@@ -182,19 +184,11 @@ template <Primitive P>
 absl::StatusOr<SliceResult> Depth(const SliceSpec& spec) {
   absl::StatusOr<P> object = P::Create(spec.geometry);
   if (!object.ok()) return object.status();
-  absl::StatusOr<os::Mapping> mapping =
-      SliceShared::Create(std::min(spec.messages / MessagesPerSample(spec.message_bytes) + 1, kMaxSamples));
+  absl::StatusOr<os::Mapping> mapping = SliceShared::Create(BatchSamples(spec));
   if (!mapping.ok()) return mapping.status();
   SliceShared& shared = SliceShared::In(*mapping);
-  absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(1, spec.cancel);
-  if (!group.ok()) return group.status();
-  const Deadline watchdog = os::After(spec.watchdog_nanos);
   absl::Status status =
-      group->Spawn("queue", spec.sender_cpu, [&](os::Gate& gate) { return StayFilled(*object, gate, spec, shared); })
-          .status();
-  object->ReleaseEnds();
-  if (status.ok()) status = group->Start(watchdog);
-  if (status.ok()) status = group->Join(watchdog);
+      RunOne(*object, spec, "queue", [&](os::Gate& gate) { return StayFilled(*object, gate, spec, shared); });
   if (!status.ok()) return status;
   return TakeResult(shared, spec.messages, MessagesPerSample(spec.message_bytes));
 }

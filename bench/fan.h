@@ -17,8 +17,7 @@
 
 #include <array>
 
-#include "absl/functional/function_ref.h"
-#include "bench/throughput.h"
+#include "bench/sides.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::bench {
@@ -74,20 +73,18 @@ inline void AwaitAcknowledgements(const std::atomic<uint32_t>& acknowledged, uin
 
 template <Primitive P>
 absl::Status FanSend(P& object, os::Gate& gate, const FanPlan& plan, uint32_t index) {
-  auto sender = object.OpenSender();
-  if (!sender.ok()) return sender.status();
-  object.ReleaseEnds();
   const SliceSpec& spec = plan.spec;
-  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
+  auto sender = OpenSendSide(object, spec);
+  if (!sender.ok()) return sender.status();
   FanMember& self = plan.shared.senders[index];
   gate.Arrive();
   const auto send = [&](uint64_t from, uint64_t to) {
     absl::Status status;
-    for (uint64_t n = from; n < to && status.ok(); ++n) {
+    for (uint64_t n = from; n < to; ++n) {
       // Read by receivers of this very message, which Send publishes.
-      if (plan.mode == FanMode::kLatency) self.sent_nanos = os::MonotonicNanos();
-      status = GiveMessage(*sender, words, FanNumber(index, n));
-      if (plan.mode == FanMode::kLatency && status.ok()) {
+      if (plan.mode == FanMode::kLatency) self.sent_nanos = NowNanos();
+      if (!sender->Give(FanNumber(index, n), status)) break;
+      if (plan.mode == FanMode::kLatency) {
         const auto due = static_cast<uint32_t>((n + 1) * spec.geometry.receivers);
         AwaitAcknowledgements(self.acknowledged, due, spec.geometry.wait);
       }
@@ -100,9 +97,9 @@ absl::Status FanSend(P& object, os::Gate& gate, const FanPlan& plan, uint32_t in
     os::WaitOnFutex(plan.shared.not_warm, left, Deadline::Never());
   }
   const UsageMeter usage;
-  self.start_nanos = os::MonotonicNanos();
+  self.start_nanos = NowNanos();
   status = send(plan.warmup, plan.warmup + plan.timed);
-  self.end_nanos = os::MonotonicNanos();
+  self.end_nanos = NowNanos();
   self.usage = usage.Stop();
   return status;
 }
@@ -110,11 +107,12 @@ absl::Status FanSend(P& object, os::Gate& gate, const FanPlan& plan, uint32_t in
 // Takes `count` messages, checks that each sender's come in order, acknowledges; `taken(n, sender)` is called behind
 // the n-th, before the acknowledgement.
 template <ReceiveEnd R, typename Taken>
-absl::Status FanTake(R& receiver, const FanPlan& plan, std::span<uint64_t> words, std::span<uint64_t> next,
-                     uint64_t count, const Taken& taken) {
+absl::Status FanTake(Side<R>& receiver, const FanPlan& plan, std::span<uint64_t> next, uint64_t count,
+                     const Taken& taken) {
+  const std::span<uint64_t> words = receiver.words;
   for (uint64_t n = 0; n < count; ++n) {
     const IoResult result =
-        RetryInterrupted([&] { return receiver.Receive(std::as_writable_bytes(words), Deadline::Never()); });
+        RetryInterrupted([&] { return receiver.end.Receive(std::as_writable_bytes(words), Deadline::Never()); });
     const uint64_t number = NumberOf(words[0]);
     const uint64_t sender = number >> 48;
     const bool due = result.ok() && result.bytes == words.size_bytes() && sender < next.size() &&
@@ -136,14 +134,12 @@ absl::Status FanTake(R& receiver, const FanPlan& plan, std::span<uint64_t> words
 
 template <Primitive P>
 absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, uint32_t index) {
-  auto receiver = object.OpenReceiver();
+  auto receiver = OpenReceiveSide(object, plan.spec);
   if (!receiver.ok()) return receiver.status();
-  object.ReleaseEnds();
   const uint64_t senders = plan.spec.geometry.senders;
-  std::vector<uint64_t> words(plan.spec.message_bytes / sizeof(uint64_t));
   std::vector<uint64_t> next(senders, 0);
   gate.Arrive();
-  absl::Status status = FanTake(*receiver, plan, words, next, plan.warmup * senders, [](uint64_t, uint64_t) {});
+  absl::Status status = FanTake(*receiver, plan, next, plan.warmup * senders, [](uint64_t, uint64_t) {});
   if (!status.ok()) return status;
   const UsageMeter usage;
   if (plan.shared.not_warm.fetch_sub(1, std::memory_order_acq_rel) == 1) os::WakeAllOnFutex(plan.shared.not_warm);
@@ -155,19 +151,18 @@ absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, uint32_t
   };
   const uint64_t batch = MessagesPerSample(plan.spec.message_bytes);
   if (plan.mode == FanMode::kLatency) {
-    status = FanTake(*receiver, plan, words, next, plan.timed * senders, [&](uint64_t, uint64_t sender) {
-      note(os::MonotonicNanos() - plan.shared.senders[sender].sent_nanos);
-    });
+    status = FanTake(*receiver, plan, next, plan.timed * senders,
+                     [&](uint64_t, uint64_t sender) { note(NowNanos() - plan.shared.senders[sender].sent_nanos); });
   } else {
-    status = FanTake(*receiver, plan, words, next, plan.timed * senders, [&](uint64_t n, uint64_t) {
+    status = FanTake(*receiver, plan, next, plan.timed * senders, [&](uint64_t n, uint64_t) {
       if (index != 0 || (n + 1) % batch != 0) return;
-      const int64_t now = os::MonotonicNanos();
+      const int64_t now = NowNanos();
       if (before != 0) note(now - before);
       before = now;
     });
   }
   FanMember& self = plan.shared.receivers[index];
-  self.end_nanos = os::MonotonicNanos();
+  self.end_nanos = NowNanos();
   self.usage = usage.Stop();
   // Receivers take equally many samples, so that the first one's count is everybody's.
   if (index == 0) plan.samples.samples = taken;
@@ -176,9 +171,16 @@ absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, uint32_t
 
 // Adds up what the members of one side used.
 inline SideUsage SumUsage(std::span<const FanMember> members) {
-  SideUsage sum = {};
-  for (const FanMember& member : members) sum += member.usage;
+  SideUsage sum = members[0].usage;
+  for (const FanMember& member : members.subspan(1)) sum += member.usage;
   return sum;
+}
+
+// When the first of them began.
+inline int64_t FirstStart(std::span<const FanMember> senders) {
+  int64_t start = senders[0].start_nanos;
+  for (const FanMember& sender : senders) start = std::min(start, sender.start_nanos);
+  return start;
 }
 
 // How evenly senders of equally many messages got rid of them: by their rates.
@@ -204,11 +206,9 @@ inline SliceResult TakeFanResult(const FanPlan& plan) {
                                   plan.mode == FanMode::kLatency ? 1 : MessagesPerSample(plan.spec.message_bytes));
   const std::span senders = std::span(plan.shared.senders).first(geometry.senders);
   const std::span receivers = std::span(plan.shared.receivers).first(geometry.receivers);
-  int64_t start = senders[0].start_nanos;
   int64_t end = 0;
-  for (const FanMember& sender : senders) start = std::min(start, sender.start_nanos);
   for (const FanMember& receiver : receivers) end = std::max(end, receiver.end_nanos);
-  result.nanos = end - start;
+  result.nanos = end - FirstStart(senders);
   result.sender = SumUsage(senders);
   result.receiver = SumUsage(receivers);
   if (geometry.senders > 1) result.extras.emplace_back("fairness", SenderFairness(senders));

@@ -18,18 +18,8 @@ using testing::Gt;
 using testing::HasSubstr;
 using testing::SizeIs;
 
-SliceSpec Spec(uint32_t senders, uint32_t receivers, uint64_t messages = 600) {
-  return {.geometry = {.depth_messages = 8,
-                       .max_message_bytes = 64,
-                       .wait = Wait::kBlock,
-                       .senders = senders,
-                       .receivers = receivers},
-          .message_bytes = 64,
-          .messages = messages};
-}
-
 TEST(FanIn, CountsTheMessagesOfEverySenderOnce) {
-  const absl::StatusOr<SliceResult> result = Fan<FanMode::kThroughput, mmap_queue::Channel>(Spec(3, 1));
+  const absl::StatusOr<SliceResult> result = Fan<FanMode::kThroughput, mmap_queue::Channel>(SmallSpec(3, 1));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->messages, 603U);  // 600 / 3 + 1 each
   EXPECT_EQ(result->messages_per_sample, 64U);
@@ -39,7 +29,7 @@ TEST(FanIn, CountsTheMessagesOfEverySenderOnce) {
 }
 
 TEST(FanInLatency, HasASampleOfEveryMessage) {
-  const absl::StatusOr<SliceResult> result = Fan<FanMode::kLatency, mmap_queue::Channel>(Spec(3, 1));
+  const absl::StatusOr<SliceResult> result = Fan<FanMode::kLatency, mmap_queue::Channel>(SmallSpec(3, 1));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->messages_per_sample, 1U);
   EXPECT_THAT(result->samples_nanos, SizeIs(603));
@@ -47,13 +37,13 @@ TEST(FanInLatency, HasASampleOfEveryMessage) {
 }
 
 TEST(Broadcast, CountsAMessageOnceHoweverManyReceiveIt) {
-  const absl::StatusOr<SliceResult> result = Fan<FanMode::kThroughput, shm_broadcast::Channel>(Spec(1, 3));
+  const absl::StatusOr<SliceResult> result = Fan<FanMode::kThroughput, shm_broadcast::Channel>(SmallSpec(1, 3));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->messages, 601U);
 }
 
 TEST(BroadcastLatency, HasASampleOfEveryReceiver) {
-  const absl::StatusOr<SliceResult> result = Fan<FanMode::kLatency, shm_broadcast::Channel>(Spec(1, 3));
+  const absl::StatusOr<SliceResult> result = Fan<FanMode::kLatency, shm_broadcast::Channel>(SmallSpec(1, 3));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_THAT(result->samples_nanos, SizeIs(3 * 601));
   EXPECT_THAT(result->samples_nanos, Each(Gt(0)));
@@ -62,7 +52,7 @@ TEST(BroadcastLatency, HasASampleOfEveryReceiver) {
 TEST(FanIn, AMessageThatIsNotTheOneDueIsNoticed) {
   for (const faulty::Fault fault : {faulty::Fault::kLost, faulty::Fault::kDuplicated, faulty::Fault::kFlippedWord}) {
     faulty::g_plan = {.fault = fault, .at = 100};
-    const absl::Status status = Fan<FanMode::kThroughput, faulty::Channel>(Spec(3, 1)).status();
+    const absl::Status status = Fan<FanMode::kThroughput, faulty::Channel>(SmallSpec(3, 1)).status();
     faulty::g_plan = {};
     EXPECT_THAT(std::string(status.message()), HasSubstr("of another message"));
   }
@@ -70,7 +60,7 @@ TEST(FanIn, AMessageThatIsNotTheOneDueIsNoticed) {
 
 TEST(Loan, HandsEveryMessageOverInPlace) {
   for (const Wait wait : {Wait::kSpinThenBlock, Wait::kBlock}) {
-    SliceSpec spec = Spec(1, 1);
+    SliceSpec spec = SmallSpec(1, 1);
     spec.geometry.wait = wait;
     const absl::StatusOr<SliceResult> result = LoanOf<sysv_shm::Channel>()(spec);
     ASSERT_TRUE(result.ok()) << result.status();

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "bench/slice.h"
 #include "ipc/os/clock.h"
 #include "ipc/pipe/pipe.h"
 
@@ -36,6 +37,7 @@ enum class Fault : uint8_t {
   // After Receive number `at` of a process:
   kReceiverDies,
   kReceiverHangs,
+  kStalls,  // for spin_nanos
   // At every operation:
   kInterrupts,      // the first try is kInterrupted
   kSpinsInReceive,  // for spin_nanos
@@ -54,6 +56,7 @@ struct Times {
 struct Plan {
   Fault fault = Fault::kNone;
   uint64_t at = 0;
+  bool (*is_due)(std::span<const std::byte> message) = nullptr;  // at a Send of which it holds, instead of `at`
   size_t word = 0;
   int64_t spin_nanos = 0;
   bool peers_notice_death = false;  // else both sides keep both ends open, so that only the harness can end it
@@ -82,7 +85,8 @@ class Sender {
       return IoResult::Of(Outcome::kInterrupted);
     const uint64_t n = count_++;
     if (g_times != nullptr && n < Times::kMost) g_times->send_began[n] = os::MonotonicNanos();
-    const IoResult result = n == g_plan.at ? Misbehave(message, deadline) : to_.Send(message, deadline);
+    const bool due = g_plan.is_due != nullptr ? g_plan.is_due(message) : n == g_plan.at;
+    const IoResult result = due ? Misbehave(message, deadline) : to_.Send(message, deadline);
     if (g_plan.fault == Fault::kSwapped && n == g_plan.at + 1) to_.Send(held_, deadline);
     std::copy(message.begin(), message.end(), last_.begin());
     return result;
@@ -147,6 +151,7 @@ class Receiver {
     const uint64_t n = count_++;
     if (g_times != nullptr && n < Times::kMost) g_times->receive_ended[n] = os::MonotonicNanos();
     if (g_plan.fault == Fault::kSpinsInReceive) Spin(g_plan.spin_nanos);
+    if (n == g_plan.at && g_plan.fault == Fault::kStalls) Spin(g_plan.spin_nanos);
     if (n == g_plan.at && g_plan.fault == Fault::kReceiverDies) kill(getpid(), SIGKILL);
     if (n == g_plan.at && g_plan.fault == Fault::kReceiverHangs) HangForEver();
     return result;
@@ -199,5 +204,20 @@ class Channel {
 static_assert(Primitive<Channel>);
 
 }  // namespace ipcmark::faulty
+
+namespace ipcmark::bench {
+
+// A slice of small messages in a shallow object whose ends sleep.
+inline SliceSpec SmallSpec(uint32_t senders, uint32_t receivers, uint64_t messages = 600) {
+  return {.geometry = {.depth_messages = 8,
+                       .max_message_bytes = 64,
+                       .wait = Wait::kBlock,
+                       .senders = senders,
+                       .receivers = receivers},
+          .message_bytes = 64,
+          .messages = messages};
+}
+
+}  // namespace ipcmark::bench
 
 #endif  // IPCMARK_BENCH_FAULTY_FOR_TEST_H_

@@ -123,6 +123,16 @@ absl::Status ParseFormat(const std::string& value, Flags& flags) {
   return absl::OkStatus();
 }
 
+absl::Status ParseClock(const std::string& value, Flags& flags) {
+  for (const auto& [name, choice] : {std::pair("auto", ClockChoice::kAuto), std::pair("tsc", ClockChoice::kTsc),
+                                     std::pair("monotonic", ClockChoice::kMonotonic)}) {
+    if (value != name) continue;
+    flags.clock = choice;
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("--clock=", value, ": choose auto, tsc or monotonic"));
+}
+
 // One argument that is ours; false when it is not.
 absl::StatusOr<bool> ParseOurs(const std::string& argument, Flags& flags) {
   std::string value;
@@ -149,6 +159,9 @@ absl::StatusOr<bool> ParseOurs(const std::string& argument, Flags& flags) {
     if (!parsed.ok()) return parsed;
   } else if (HasValue(argument, "placement", &value)) {
     absl::Status parsed = ParsePlacements(value, flags);
+    if (!parsed.ok()) return parsed;
+  } else if (HasValue(argument, "clock", &value)) {
+    absl::Status parsed = ParseClock(value, flags);
     if (!parsed.ok()) return parsed;
   } else if (HasValue(argument, "format", &value)) {
     absl::Status parsed = ParseFormat(value, flags);
@@ -205,6 +218,8 @@ usage: ./bazelw run //bench -- [flags]
                       share the last cache (same_cache) or do not (other_cache), on two NUMA nodes (other_node), or
                       unpinned; all: what this machine has; auto (the default): as --cpus
   --unpinned          let the scheduler place the processes
+  --clock=C           what times: tsc, monotonic (CLOCK_MONOTONIC), or auto (the default): the time stamp counter where it
+                      is invariant, of a known rate and the same on all CPUs
   --format=F          what stdout gets: table (the default), json, csv or benchstat (Go's); the file is always written
   --samples=FILE      keeps every raw sample, in the order taken
   --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,
@@ -216,7 +231,7 @@ usage: ./bazelw run //bench -- [flags]
 Attach (with sysv_shm): create, shmat, shmdt, first_touch and lock, against the segment's size (up to 1 GiB in full) and
 the number of processes attached (up to 1,000 in full), and the complexity fitted to each curve of three points or more.
 What this system has no memory, processes or huge pages for is skipped, and the reason printed.
-OpenLoop: Poisson arrivals at shares of the capacity, timed from the instant when a message was due. FanOut, Pairs: one
+OpenLoop: Poisson and fixed arrivals at shares of the capacity, timed from the instant when a message was due. FanOut, Pairs: one
 or N senders, N receivers that share the messages. Burst: messages back to back, then idle. Depth: a queue kept full.
 Wake: of a receiver that sleeps. Recovery: from SIGKILL until the survivors go on. Roofline: the limits themselves.
 

@@ -9,7 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "bench/cases.h"
-#include "bench/topology.h"
+#include "bench/machine/clock.h"
+#include "bench/machine/topology.h"
 
 namespace ipcmark::bench {
 
@@ -20,11 +21,12 @@ struct Flags {
   std::string format;                 // --benchmark_format, empty: our table
   bool benchstat = false;             // --format=benchstat
   std::vector<Placement> placements;  // --placement, empty: as the options say
-  std::string samples;                // --samples, empty: none are kept
-  std::string out;                    // --benchmark_out, empty: a new file under results/runs
-  std::string out_format = "json";    // --benchmark_out_format
-  int64_t messages = 0;               // --benchmark_min_time=Nx: per run of a benchmark; 0: Google Benchmark chooses
-  std::vector<std::string> passed;    // every other one that begins with --benchmark_ or --v=, and --benchmark_format
+  ClockChoice clock = ClockChoice::kAuto;
+  std::string samples;              // --samples, empty: none are kept
+  std::string out;                  // --benchmark_out, empty: a new file under results/runs
+  std::string out_format = "json";  // --benchmark_out_format
+  int64_t messages = 0;             // --benchmark_min_time=Nx: per run of a benchmark; 0: Google Benchmark chooses
+  std::vector<std::string> passed;  // every other one that begins with --benchmark_ or --v=, and --benchmark_format
 };
 
 // `arguments`: without the program's name. kInvalidArgument with one sentence for what is not understood.

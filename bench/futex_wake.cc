@@ -8,7 +8,7 @@
 #include <new>
 #include <vector>
 
-#include "ipc/os/clock.h"
+#include "bench/machine/clock.h"
 #include "ipc/os/cpu.h"
 #include "ipc/os/futex.h"
 
@@ -53,7 +53,7 @@ void FutexWake::Lead(const Sleeper& follower) noexcept {
       // The harness ends this process when the other one is gone; until then it is on its way.
       sched_yield();
     }
-    all.woke_nanos = os::MonotonicNanos();
+    all.woke_nanos = NowNanos();
     // Release: with the time of the wake-up.
     all.turn.store(turn_ + 1, std::memory_order_release);
     os::WakeAllOnFutex(all.turn);
@@ -65,7 +65,7 @@ void FutexWake::Follow() noexcept {
   for (const uint32_t end = turn_ + rounds_; turn_ < end; ++turn_) {
     all.ready.store(turn_ + 1, std::memory_order_release);
     while (all.turn.load(std::memory_order_acquire) == turn_) os::WaitOnFutex(all.turn, turn_, Deadline::Never());
-    const int64_t now = os::MonotonicNanos();
+    const int64_t now = NowNanos();
     if (all.samples < kMaxSamples) all.samples_nanos[all.samples++] = now - all.woke_nanos;
   }
 }

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "bench/throughput.h"
+#include "bench/roofline.h"
+#include "bench/sides.h"
 #include "bench/wake.h"
 
 namespace ipcmark::bench {
@@ -31,29 +32,36 @@ absl::Status HandOver(std::span<uint64_t> words, uint64_t first, uint64_t count)
   EmptySender sender;
   EmptyReceiver receiver;
   absl::Status status;
-  for (uint64_t n = first; n < first + count && status.ok(); ++n) {
-    status = GiveMessage(sender, words, n);
-    if (status.ok()) status = TakeMessage(receiver, words, n);
+  for (uint64_t n = first; n < first + count; ++n) {
+    if (!GiveMessage(sender, words, n, status) || !TakeMessage(receiver, words, n, status)) break;
   }
   return status;
+}
+
+// The payloads alone.
+absl::Status WriteAndCheck(std::span<uint64_t> words, uint64_t first, uint64_t count) {
+  for (uint64_t n = first; n < first + count; ++n) {
+    WritePayload(words, n);
+    asm volatile("" : : "r"(words.data()) : "memory");
+    if (!IsPayload(words, n)) return absl::DataLossError("a payload came out wrong");
+  }
+  return absl::OkStatus();
 }
 
 // Runs `batch(first, count)` over all messages in one pinned process.
 absl::Status RunAlone(const SliceSpec& spec, SliceShared& shared,
                       absl::FunctionRef<absl::Status(uint64_t first, uint64_t count)> batch) {
-  absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(1, spec.cancel);
-  if (!group.ok()) return group.status();
   const auto body = [&](os::Gate& gate) {
     gate.Arrive();
     absl::Status status = batch(0, kBatch * kBatch);  // warm-up
     const UsageMeter usage;
-    shared.start_nanos = os::MonotonicNanos();
+    shared.start_nanos = NowNanos();
     int64_t before = shared.start_nanos;
     for (uint64_t n = 0; n < spec.messages && status.ok();) {
       const uint64_t count = std::min(kBatch, spec.messages - n);
       status = batch(n, count);
       n += count;
-      const int64_t after = os::MonotonicNanos();
+      const int64_t after = NowNanos();
       if (count == kBatch && shared.samples < kMaxSamples) shared.samples_nanos[shared.samples++] = after - before;
       before = after;
     }
@@ -61,11 +69,8 @@ absl::Status RunAlone(const SliceSpec& spec, SliceShared& shared,
     shared.sender = usage.Stop();
     return status;
   };
-  absl::Status status = group->Spawn("loop", spec.sender_cpu, body).status();
-  const Deadline watchdog = os::After(spec.watchdog_nanos);
-  if (status.ok()) status = group->Start(watchdog);
-  if (status.ok()) status = group->Join(watchdog);
-  return status;
+  NoObject none;
+  return RunOne(none, spec, "loop", body);
 }
 
 absl::StatusOr<SliceResult> MeasureAlone(Limit limit, const SliceSpec& spec) {
@@ -73,24 +78,23 @@ absl::StatusOr<SliceResult> MeasureAlone(Limit limit, const SliceSpec& spec) {
   if (!mapping.ok()) return mapping.status();
   SliceShared& shared = SliceShared::In(*mapping);
   std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
-  const auto read_clock = [](uint64_t /*first*/, uint64_t count) {
+  // Any rate will do.
+  const Clock clock = limit == Limit::kTscRead ? Clock::Tsc(0, 0, os::kNanosPerSecond) : Clock();
+  const auto read_clock = [&](uint64_t /*first*/, uint64_t count) {
     for (uint64_t n = 0; n < count; ++n) {
-      const int64_t now = os::MonotonicNanos();
+      const int64_t now = clock.Now();
       asm volatile("" : : "r"(now));
     }
     return absl::OkStatus();
   };
   const auto hand_over = [&](uint64_t first, uint64_t count) { return HandOver(words, first, count); };
-  absl::Status status =
-      limit == Limit::kClockRead ? RunAlone(spec, shared, read_clock) : RunAlone(spec, shared, hand_over);
+  const auto check = [&](uint64_t first, uint64_t count) { return WriteAndCheck(words, first, count); };
+  absl::Status status = limit == Limit::kEmptyLoop   ? RunAlone(spec, shared, hand_over)
+                        : limit == Limit::kIntegrity ? RunAlone(spec, shared, check)
+                                                     : RunAlone(spec, shared, read_clock);
   if (!status.ok()) return status;
   return TakeResult(shared, spec.messages, kBatch);
 }
-
-// Nothing to release: what RunPair takes for an object.
-struct NoObject {
-  void ReleaseEnds() noexcept {}
-};
 
 // Two bursts of `limit` between the two CPUs.
 absl::StatusOr<SliceResult> MeasurePair(const SliceSpec& spec, absl::FunctionRef<absl::Status()> lead,
@@ -186,7 +190,8 @@ absl::StatusOr<SliceResult> MeasureCopy(const SliceSpec& spec) {
 }  // namespace
 
 const char* LimitName(Limit limit) {
-  constexpr const char* kNames[] = {"cache_line", "copy", "futex_wake", "clock_read", "empty_loop"};
+  constexpr const char* kNames[] = {"cache_line",           "copy",       "futex_wake", "clock_read/tsc",
+                                    "clock_read/monotonic", "empty_loop", "integrity"};
   return kNames[static_cast<unsigned>(limit)];
 }
 
@@ -198,8 +203,12 @@ absl::StatusOr<SliceResult> MeasureLimit(Limit limit, const SliceSpec& spec) {
       return MeasureCopy(spec);
     case Limit::kFutexWake:
       return MeasureWake(spec);
-    case Limit::kClockRead:
+    case Limit::kTscRead:
+      if (!ReadTscSupport().has_rdtscp) return absl::UnimplementedError("the processor has no RDTSCP");
+      return MeasureAlone(limit, spec);
+    case Limit::kMonotonicRead:
     case Limit::kEmptyLoop:
+    case Limit::kIntegrity:
       return MeasureAlone(limit, spec);
   }
   return absl::InternalError("no such limit");

@@ -39,32 +39,27 @@ struct NoBound {
 };
 
 struct InPlace {
-  using Bound = NoBound;
-
   template <LoaningSendEnd S>
-  static absl::Status Give(S& sender, std::span<uint64_t> words, uint64_t n) {
+  static bool Give(S& sender, std::span<uint64_t> words, uint64_t n, absl::Status& failure) {
     const size_t bytes = words.size_bytes();
     const LoanResult loan = RetryInterrupted([&] { return sender.Loan(Deadline::Never()); });
     if (!loan.result.ok()) [[unlikely]] {
-      return MessageFailure("Loan", n, loan.result, bytes);
+      return Fail(failure, "Loan", n, loan.result, bytes);
     }
     WriteStamps(loan.room.first(bytes), n);
     const IoResult published = sender.Publish(bytes);
-    if (!published.ok()) [[unlikely]] {
-      return MessageFailure("Publish", n, published, bytes);
-    }
-    return absl::OkStatus();
+    return published.ok() || Fail(failure, "Publish", n, published, bytes);
   }
 
   template <LoaningReceiveEnd R>
-  static absl::Status Take(R& receiver, std::span<uint64_t> words, uint64_t n) {
+  static bool Take(R& receiver, std::span<uint64_t> words, uint64_t n, absl::Status& failure) {
     const size_t bytes = words.size_bytes();
     const ViewResult view = RetryInterrupted([&] { return receiver.View(Deadline::Never()); });
     if (!view.result.ok() || view.message.size() != bytes || !HasStamps(view.message, n)) [[unlikely]] {
-      return MessageFailure("View", n, view.result, bytes);
+      return Fail(failure, "View", n, view.result, bytes);
     }
     receiver.Release();
-    return absl::OkStatus();
+    return true;
   }
 };
 
@@ -72,7 +67,7 @@ struct InPlace {
 template <Primitive P>
 constexpr auto LoanOf() -> absl::StatusOr<SliceResult> (*)(const SliceSpec&) {
   if constexpr (LoaningSendEnd<SenderOf<P>> && LoaningReceiveEnd<ReceiverOf<P>>) {
-    return &Stream<InPlace, P>;
+    return &Stream<InPlace, NoBound, P>;
   } else {
     return nullptr;
   }

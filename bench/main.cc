@@ -13,16 +13,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "bench/benchstat.h"
 #include "bench/cases.h"
-#include "bench/complexity.h"
-#include "bench/environment.h"
 #include "bench/flags.h"
+#include "bench/machine/clock.h"
+#include "bench/machine/environment.h"
 #include "bench/placed_cases.h"
-#include "bench/report.h"
-#include "bench/result_file.h"
-#include "bench/runner.h"
-#include "bench/sample_file.h"
+#include "bench/report/benchstat.h"
+#include "bench/report/complexity.h"
+#include "bench/report/report.h"
+#include "bench/report/result_file.h"
+#include "bench/report/runner.h"
+#include "bench/report/sample_file.h"
 #include "ipc/os/cpu.h"
 #include "ipc/os/error.h"
 
@@ -109,10 +110,16 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   if (!writable.ok()) return Refuse(writable);
   if (!flags.samples.empty()) writable = CheckWritable(flags.samples);
   if (!writable.ok()) return Refuse(writable);
-  auto environment = Environment(flags.options, list.skipped);
+  const absl::StatusOr<ChosenClock> clock = ChooseClock(flags.clock, ReadTscSupport(), os::AllowedCpus());
+  if (!clock.ok()) return Refuse(clock.status());
+  UseClock(clock->clock);
+  auto environment = Environment(flags.options, list.skipped, *clock);
   environment.emplace_back("placement", PlacementText(flags));
   for (const auto& [key, value] : environment) benchmark::AddCustomContext(key, value);
   for (const std::string& warning : Warnings(flags.options)) std::cerr << "warning: " << warning << "\n";
+  if (flags.clock == ClockChoice::kAuto && !clock->clock.is_tsc()) {
+    std::cerr << "warning: timed by CLOCK_MONOTONIC, not by the time stamp counter: " << clock->why << "\n";
+  }
   struct sigaction action = {};
   action.sa_handler = OnInterrupt;
   sigaction(SIGINT, &action, nullptr);

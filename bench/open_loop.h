@@ -5,10 +5,10 @@
 // do. Who waits for an answer before the next request sends nothing while the system stalls and does not notice the
 // stall (coordinated omission); here it delays everything that was due meanwhile.
 //
-// A schedule of Poisson arrivals (exponential gaps, from a fixed seed) is made before the fork. A sample is one
-// message: its clock starts at the instant when it was *due* and stops when the receiver has read and checked it. A
-// sender that is late sends at once until it has caught up; one that is early polls the clock. `nanos` runs from the
-// schedule's start to the last message received. Left out: fork, opening, warm-up.
+// A schedule is made before the fork: Poisson arrivals (exponential gaps, from a fixed seed), or a fixed gap. A sample
+// is one message: its clock starts at the instant when it was *due* and stops when the receiver has read and checked
+// it. A sender that is late sends at once until it has caught up; one that is early polls the clock. `nanos` runs from
+// the schedule's start to the last message received. Left out: fork, opening, warm-up.
 //
 // The rate is a share (`load`) of the capacity: what the same two loops carry when everything is due at once. It is
 // measured once for all loads of an object, at the first of them. Load 0 stands for the search of the highest load
@@ -17,8 +17,8 @@
 
 #include <cmath>
 
-#include "bench/quantile.h"
-#include "bench/throughput.h"
+#include "bench/report/quantile.h"
+#include "bench/sides.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::bench {
@@ -35,7 +35,7 @@ struct Schedule {
   [[nodiscard]] const int64_t* due_nanos() const { return static_cast<const int64_t*>(mapping.address()); }
 
   // At a mean rate of `per_second` (0: all at once).
-  static absl::StatusOr<Schedule> Create(uint64_t messages, double per_second) {
+  static absl::StatusOr<Schedule> Create(uint64_t messages, double per_second, Arrivals arrivals) {
     absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedAnonymous((messages + 1) * sizeof(int64_t));
     if (!mapping.ok()) return mapping.status();
     auto* const due = static_cast<int64_t*>(mapping->address());
@@ -43,6 +43,10 @@ struct Schedule {
     for (uint64_t n = 0; n < messages; ++n) {
       due[n] = static_cast<int64_t>(at);
       if (per_second == 0) continue;
+      if (arrivals == Arrivals::kFixed) {
+        at = static_cast<double>(n + 1) * os::kNanosPerSecond / per_second;
+        continue;
+      }
       // The upper bits of a counter times an odd factor, mixed once more: as random as gaps need to be.
       uint64_t bits = (n + 1) * kPayloadFactor;
       bits = (bits ^ bits >> 29) * 0xbf58476d1ce4e5b9;
@@ -57,38 +61,36 @@ struct Schedule {
 // Polls the clock until `due`; sleeps through most of a long wait, so that others may use the CPU.
 inline int64_t AwaitInstant(int64_t due) noexcept {
   constexpr int64_t worth_sleeping_nanos = 2'000'000;
-  int64_t now = os::MonotonicNanos();
+  int64_t now = NowNanos();
   if (due - now > worth_sleeping_nanos) {
-    const timespec until = os::ToTimespec(due - worth_sleeping_nanos / 2);
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+    // For so long, not until then: the kernel does not know our clock.
+    const timespec nap = os::ToTimespec(due - now - worth_sleeping_nanos / 2);
+    nanosleep(&nap, nullptr);
   }
-  while (now < due) now = os::MonotonicNanos();
+  while (now < due) now = NowNanos();
   return now;
 }
 
 template <Primitive P>
 absl::Status SendWhenDue(P& object, os::Gate& gate, const SliceSpec& spec, const int64_t* due_nanos,
                          SliceShared& shared) {
-  auto sender = object.OpenSender();
+  auto sender = OpenSendSide(object, spec);
   if (!sender.ok()) return sender.status();
-  object.ReleaseEnds();
-  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
   const uint64_t warmup = WarmupMessages(spec);
   gate.Arrive();
-  absl::Status status;
-  for (uint64_t n = 0; n < warmup && status.ok(); ++n) status = GiveMessage(*sender, words, n);
+  absl::Status status = sender->GiveAll(0, warmup);
   if (!status.ok()) return status;
-  while (shared.warm.load(std::memory_order_acquire) == 0) os::WaitOnFutex(shared.warm, 0, Deadline::Never());
+  AwaitWarm(shared);
   const UsageMeter usage;
   // Read by the receiver of the first timed message, which Send publishes.
-  const int64_t start = os::MonotonicNanos();
+  const int64_t start = NowNanos();
   shared.start_nanos = start;
   int64_t now = start;
-  for (uint64_t n = 0; n < spec.messages && status.ok(); ++n) {
+  for (uint64_t n = 0; n < spec.messages; ++n) {
     // A late sender does not read the clock: it was late before and is later now.
     const int64_t due = start + due_nanos[n];
     if (now < due) now = AwaitInstant(due);
-    status = GiveMessage(*sender, words, warmup + n);
+    if (!sender->Give(warmup + n, status)) break;
   }
   shared.sender = usage.Stop();
   return status;
@@ -97,27 +99,21 @@ absl::Status SendWhenDue(P& object, os::Gate& gate, const SliceSpec& spec, const
 template <Primitive P>
 absl::Status ReceiveAndTimeEach(P& object, os::Gate& gate, const SliceSpec& spec, const int64_t* due_nanos,
                                 SliceShared& shared) {
-  auto receiver = object.OpenReceiver();
+  auto receiver = OpenReceiveSide(object, spec);
   if (!receiver.ok()) return receiver.status();
-  object.ReleaseEnds();
-  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
   const uint64_t warmup = WarmupMessages(spec);
   const uint64_t messages_apart = spec.messages / kMaxSamples + 1;
   gate.Arrive();
-  for (uint64_t n = 0; n < warmup; ++n) {
-    absl::Status status = TakeMessage(*receiver, words, n);
-    if (!status.ok()) return status;
-  }
+  absl::Status status = receiver->TakeAll(0, warmup);
+  if (!status.ok()) return status;
   const UsageMeter usage;
-  shared.warm.store(1, std::memory_order_release);
-  os::WakeAllOnFutex(shared.warm);
+  SayWarm(shared);
   uint64_t samples = 0;
   uint64_t until_sample = 1;
   int64_t after = 0;
   for (uint64_t n = 0; n < spec.messages; ++n) {
-    absl::Status status = TakeMessage(*receiver, words, warmup + n);
-    if (!status.ok()) return status;
-    after = os::MonotonicNanos();
+    if (!receiver->Take(warmup + n, status)) return status;
+    after = NowNanos();
     if (--until_sample == 0) {
       shared.samples_nanos[samples++] = after - shared.start_nanos - due_nanos[n];
       until_sample = messages_apart;
@@ -134,7 +130,7 @@ template <Primitive P>
 absl::StatusOr<SliceResult> OpenLoopAt(const SliceSpec& spec, double per_second) {
   absl::StatusOr<P> object = P::Create(spec.geometry);
   if (!object.ok()) return object.status();
-  absl::StatusOr<Schedule> schedule = Schedule::Create(spec.messages, per_second);
+  absl::StatusOr<Schedule> schedule = Schedule::Create(spec.messages, per_second, spec.arrivals);
   if (!schedule.ok()) return schedule.status();
   absl::StatusOr<os::Mapping> mapping = SliceShared::Create(std::min(spec.messages, kMaxSamples));
   if (!mapping.ok()) return mapping.status();

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "bench/cases.h"
-#include "bench/topology.h"
+#include "bench/machine/topology.h"
 
 namespace ipcmark::bench {
 

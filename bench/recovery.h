@@ -129,7 +129,7 @@ absl::Status HammerReceives(P& object, os::Gate& gate, const SliceSpec& spec, Re
     if (!role.survives) continue;
     shared.taken.store(++taken, std::memory_order_relaxed);
     if (sender == kSurvivingSender && (number & kAfterKill) != 0) {
-      shared.recovered_nanos = os::MonotonicNanos();
+      shared.recovered_nanos = NowNanos();
       return absl::OkStatus();
     }
     if (taken == kBeforeKill) {
@@ -150,7 +150,7 @@ struct RecoveryProcesses {
 inline constexpr uint32_t kHoldersBytes = 1 << 10;
 inline constexpr uint32_t kHoldersDepth = 64;
 
-inline void SpinFor(int64_t nanos) noexcept { AwaitInstant(os::MonotonicNanos() + nanos); }
+inline void SpinFor(int64_t nanos) noexcept { AwaitInstant(NowNanos() + nanos); }
 
 // Whether the survivors stand still, asleep, while the victim is stopped; false as soon as one of them goes on.
 inline bool StandStill(const RecoveryShared& shared, const Sleeper& sender, const Sleeper& receiver,
@@ -235,7 +235,7 @@ absl::StatusOr<int64_t> RecoverOnce(const SliceSpec& spec, uint64_t seed) {
     status = StopInsideTheLock(*group, {*victim, *sender, *receiver}, shared, seed);
     if (!status.ok()) return status;
   }
-  const int64_t killed = os::MonotonicNanos();
+  const int64_t killed = NowNanos();
   shared.killed_nanos.store(killed, std::memory_order_release);
   group->KillAndReap(*victim);
   shared.reaped.store(1, std::memory_order_release);
@@ -252,7 +252,7 @@ absl::StatusOr<SliceResult> Recovery(const SliceSpec& spec) {
   SliceResult result;
   const UsageMeter usage;
   for (uint64_t trial = 0; trial < spec.messages; ++trial) {
-    absl::StatusOr<int64_t> nanos = RecoverOnce<P>(spec, static_cast<uint64_t>(os::MonotonicNanos()));
+    absl::StatusOr<int64_t> nanos = RecoverOnce<P>(spec, static_cast<uint64_t>(NowNanos()));
     if (!nanos.ok()) return nanos.status();
     result.samples_nanos.push_back(*nanos);
     result.nanos += *nanos;

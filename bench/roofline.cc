@@ -7,8 +7,8 @@
 #include <new>
 #include <span>
 
+#include "bench/machine/clock.h"
 #include "bench/slice.h"
-#include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
 #include "ipc/os/futex.h"
 
@@ -82,10 +82,10 @@ void LinePingPong::Lead() noexcept {
     ++turn_;
   };
   there_and_back();  // the rendezvous
-  int64_t before = os::MonotonicNanos();
+  int64_t before = NowNanos();
   for (uint32_t n = 0; n < rounds_; ++n) {
     there_and_back();
-    const int64_t after = os::MonotonicNanos();
+    const int64_t after = NowNanos();
     if (all.samples < kMaxPingPongs) all.samples_nanos[all.samples++] = after - before;
     before = after;
   }
@@ -160,10 +160,10 @@ void OneCopy::FollowOnce() noexcept {
       intact &= IsPayload(out_, next_ + n);
     }
     // From the first chunk's end on: its start is the leader's.
-    if (start == 0) start = os::MonotonicNanos();
+    if (start == 0) start = NowNanos();
     if (next_ == last && all.bursts < kMaxCopyBursts) {
       const auto messages = static_cast<double>((chunks_per_burst_ - 1) * messages_per_chunk_);
-      all.nanos_per_message[all.bursts++] = static_cast<double>(os::MonotonicNanos() - start) / messages;
+      all.nanos_per_message[all.bursts++] = static_cast<double>(NowNanos() - start) / messages;
     }
     all.taken.store(next_ + 1, std::memory_order_release);
   }

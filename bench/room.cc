@@ -16,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "bench/format.h"
+#include "bench/report/format.h"
 
 namespace ipcmark::bench {
 namespace {

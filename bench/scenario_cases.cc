@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "bench/format.h"
 #include "bench/hardware.h"
+#include "bench/report/format.h"
 
 namespace ipcmark::bench {
 namespace {
@@ -89,12 +89,16 @@ std::vector<Variant> FilledDepths(const ScenarioAxes& axes) {
 
 std::vector<Variant> Loads(const ScenarioAxes& axes) {
   std::vector<Variant> variants;
-  for (uint32_t percent : axes.load_percents) {
-    Variant variant = Plain();
-    variant.name = absl::StrCat("/load:", percent);
-    variant.size = absl::StrCat(" at ", percent, "%");
-    variant.changes.load = percent / 100.0;
-    variants.push_back(variant);
+  for (const Arrivals arrivals : {Arrivals::kPoisson, Arrivals::kFixed}) {
+    for (uint32_t percent : axes.load_percents) {
+      Variant variant = Plain();
+      const bool fixed = arrivals == Arrivals::kFixed;
+      variant.name = absl::StrCat("/load:", percent, fixed ? "/arrivals:fixed" : "");
+      variant.size = absl::StrCat(" at ", percent, "%", fixed ? " fixed" : "");
+      variant.changes.load = percent / 100.0;
+      variant.changes.arrivals = arrivals;
+      variants.push_back(variant);
+    }
   }
   if (axes.highest_load) {
     Variant variant = Plain();
@@ -202,7 +206,7 @@ constexpr Scenario kScenarios[] = {
     {"Burst", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::burst, &BurstLengths, &Any, true,
      "xN messages back to back, then idle; quantiles: from first Send to last received"},
     {"OpenLoop", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::open_loop, &Loads, &Any, true,
-     "Poisson arrivals at a share of the capacity; from the instant when a message was due until received"},
+     "Poisson or fixed arrivals at a share of the capacity; from the instant when a message was due until received"},
     {"Wake", 1, kRoundTripDepth, Sizes::kSmall, &PrimitiveEntry::wake, &Wakes, &SleepersOnly, true,
      "from Send until a receiver that slept has it; roof: times a bare futex wake-up"},
     {"Recovery", 1, kRecoveryDepth, Sizes::kSmall, &PrimitiveEntry::recovery, &Victims, &SurvivorsOnly, true,
@@ -210,6 +214,12 @@ constexpr Scenario kScenarios[] = {
     {"Depth", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::depth, &FilledDepths, &FillsUp, true,
      "receive one, send one in a queue that holds @N; per message, alone in one process"},
 };
+// Of these the sides do nothing but send and receive between their first and last timed message.
+constexpr const char* kBareScenarios[] = {"RoundTrip", "Throughput", "Loan", "FanIn", "Broadcast", "Depth"};
+bool IsBare(const Scenario& scenario) {
+  return std::any_of(std::begin(kBareScenarios), std::end(kBareScenarios),
+                     [&](const std::string& name) { return name == scenario.name; });
+}
 constexpr uint32_t kSmallBytes = 64;
 constexpr uint32_t kCopyBytes = 64 << 10;
 
@@ -276,6 +286,7 @@ absl::Status AddCase(const Scenario& scenario, const Point& point, const Options
               .senders = spec.geometry.senders,
               .receivers = spec.geometry.receivers,
               .fixed_messages = point.variant.fixed_messages,
+              .system_calls_are_the_primitives = IsBare(scenario),
               .unit = scenario.unit,
               .sender_cpu = spec.geometry.senders == 1 ? options.sender_cpu : os::kAnyCpu,
               .receiver_cpu = spec.geometry.receivers == 1 ? options.receiver_cpu : os::kAnyCpu};
@@ -308,25 +319,30 @@ std::vector<Wait> WaitsOf(const Scenario& scenario, const ScenarioAxes& axes, co
 void AddLimits(const ScenarioAxes& axes, const Options& options, CaseList& list) {
   for (const Limit limit : kAllLimits) {
     const bool copies = limit == Limit::kCopy;
-    const bool has_payload = copies || limit == Limit::kEmptyLoop;
-    const bool alone = limit == Limit::kClockRead || limit == Limit::kEmptyLoop;
+    const bool has_payload = copies || limit == Limit::kEmptyLoop || limit == Limit::kIntegrity;
+    const bool alone = IsAlone(limit);
     SliceSpec spec = {.geometry = {},
                       .message_bytes = copies ? kCopyBytes : kSmallBytes,
                       .messages = 0,
                       .sender_cpu = options.sender_cpu,
                       .receiver_cpu = alone ? os::kAnyCpu : options.receiver_cpu};
-    Case one = {
-        .name = absl::StrCat("Roofline/", LimitName(limit), has_payload ? absl::StrCat("/", spec.message_bytes) : ""),
-        .scenario = "Roofline",
-        .subject = LimitName(limit),
-        .variant = "",
-        .size = has_payload ? FormatBytes(spec.message_bytes) : "",
-        .bytes = has_payload ? spec.message_bytes : 0,
-        .receivers = alone ? 0U : 1U,
-        .fixed_messages = alone ? 0 : axes.limit_events,
-        .unit = "what needs no primitive: the hardware, the kernel, this harness; per event",
-        .sender_cpu = spec.sender_cpu,
-        .receiver_cpu = spec.receiver_cpu};
+    const std::string name =
+        absl::StrCat("Roofline/", LimitName(limit), has_payload ? absl::StrCat("/", spec.message_bytes) : "");
+    if (limit == Limit::kTscRead && !ReadTscSupport().has_rdtscp) {
+      list.skipped.push_back({name, "the processor has no RDTSCP"});
+      continue;
+    }
+    Case one = {.name = name,
+                .scenario = "Roofline",
+                .subject = LimitName(limit),
+                .variant = "",
+                .size = has_payload ? FormatBytes(spec.message_bytes) : "",
+                .bytes = has_payload ? spec.message_bytes : 0,
+                .receivers = alone ? 0U : 1U,
+                .fixed_messages = alone ? 0 : axes.limit_events,
+                .unit = "what needs no primitive: the hardware, the kernel, this harness; per event",
+                .sender_cpu = spec.sender_cpu,
+                .receiver_cpu = spec.receiver_cpu};
     one.run = [limit, spec](uint64_t messages, const std::atomic<bool>* cancel) mutable {
       spec.messages = messages;
       spec.cancel = cancel;

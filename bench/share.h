@@ -83,25 +83,19 @@ inline constexpr uint64_t kMarkSender = 0xffff;
 
 template <Primitive P>
 absl::Status ShareSend(P& object, os::Gate& gate, const SharePlan& plan, uint32_t index) {
-  auto sender = object.OpenSender();
+  auto sender = OpenSendSide(object, plan.spec);
   if (!sender.ok()) return sender.status();
-  object.ReleaseEnds();
   const Geometry& geometry = plan.spec.geometry;
-  std::vector<uint64_t> words(plan.spec.message_bytes / sizeof(uint64_t));
   FanMember& self = plan.shared.sender[index];
   gate.Arrive();
   const auto send = [&](uint64_t from, uint64_t to) {
-    absl::Status status;
-    for (uint64_t n = from; n < to && status.ok(); ++n) status = GiveMessage(*sender, words, FanNumber(index, n));
-    return status;
+    return sender->GiveAll(FanNumber(index, from), FanNumber(index, to));
   };
   // One of them sends the marks when all have sent everything.
   const auto end_phase = [&] {
     plan.shared.senders.Attend(geometry.senders);
     absl::Status status;
-    for (uint32_t n = 0; index == 0 && n < geometry.receivers && status.ok(); ++n) {
-      status = GiveMessage(*sender, words, FanNumber(kMarkSender, n));
-    }
+    if (index == 0) status = sender->GiveAll(FanNumber(kMarkSender, 0), FanNumber(kMarkSender, geometry.receivers));
     plan.shared.all.Attend(plan.Everybody());
     return status;
   };
@@ -109,9 +103,9 @@ absl::Status ShareSend(P& object, os::Gate& gate, const SharePlan& plan, uint32_
   if (status.ok()) status = end_phase();
   if (!status.ok()) return status;
   const UsageMeter usage;
-  self.start_nanos = os::MonotonicNanos();
+  self.start_nanos = NowNanos();
   status = send(plan.warmup, plan.warmup + plan.timed);
-  self.end_nanos = os::MonotonicNanos();
+  self.end_nanos = NowNanos();
   self.usage = usage.Stop();
   return status.ok() ? end_phase() : status;
 }
@@ -119,11 +113,11 @@ absl::Status ShareSend(P& object, os::Gate& gate, const SharePlan& plan, uint32_
 // Takes messages until a mark comes, checks them and that each sender's come in order; `taken(n)` is called behind the
 // n-th, `next` is the least number that may come next of each sender.
 template <ReceiveEnd R, typename Taken>
-absl::Status ShareTake(R& receiver, std::span<uint64_t> words, std::span<uint64_t> next, ShareReceiver& self,
-                       const Taken& taken) {
+absl::Status ShareTake(Side<R>& receiver, std::span<uint64_t> next, ShareReceiver& self, const Taken& taken) {
+  const std::span<uint64_t> words = receiver.words;
   for (uint64_t n = 0;; ++n) {
     const IoResult result =
-        RetryInterrupted([&] { return receiver.Receive(std::as_writable_bytes(words), Deadline::Never()); });
+        RetryInterrupted([&] { return receiver.end.Receive(std::as_writable_bytes(words), Deadline::Never()); });
     const uint64_t number = NumberOf(words[0]);
     const uint64_t sender = number >> 48;
     const bool intact = result.ok() && result.bytes == words.size_bytes() && IsPayload(words, number);
@@ -139,29 +133,27 @@ absl::Status ShareTake(R& receiver, std::span<uint64_t> words, std::span<uint64_
 
 template <Primitive P>
 absl::Status ShareReceive(P& object, os::Gate& gate, const SharePlan& plan, uint32_t index) {
-  auto receiver = object.OpenReceiver();
+  auto receiver = OpenReceiveSide(object, plan.spec);
   if (!receiver.ok()) return receiver.status();
-  object.ReleaseEnds();
-  std::vector<uint64_t> words(plan.spec.message_bytes / sizeof(uint64_t));
   std::vector<uint64_t> next(plan.spec.geometry.senders);
   for (uint32_t i = 0; i < next.size(); ++i) next[i] = FanNumber(i, 0);
   ShareReceiver& self = plan.shared.receiver[index];
   gate.Arrive();
-  absl::Status status = ShareTake(*receiver, words, next, self, [](uint64_t) {});
+  absl::Status status = ShareTake(*receiver, next, self, [](uint64_t) {});
   if (!status.ok()) return status;
   plan.shared.all.Attend(plan.Everybody());
   const UsageMeter usage;
   int64_t* const samples = plan.samples.samples_nanos + index * plan.samples_each;
   const uint64_t batch = MessagesPerSample(plan.spec.message_bytes);
   int64_t before = 0;
-  status = ShareTake(*receiver, words, next, self, [&](uint64_t n) {
+  status = ShareTake(*receiver, next, self, [&](uint64_t n) {
     ++self.timed;
     if ((n + 1) % batch != 0) return;
-    const int64_t now = os::MonotonicNanos();
+    const int64_t now = NowNanos();
     if (before != 0 && self.samples < plan.samples_each) samples[self.samples++] = now - before;
     before = now;
   });
-  self.member.end_nanos = os::MonotonicNanos();
+  self.member.end_nanos = NowNanos();
   self.member.usage = usage.Stop();
   if (status.ok()) plan.shared.all.Attend(plan.Everybody());
   return status;
@@ -189,8 +181,6 @@ inline absl::Status CheckTallies(const SharePlan& plan) {
 inline SliceResult TakeShareResult(const SharePlan& plan) {
   const Geometry& geometry = plan.spec.geometry;
   const std::span senders = std::span(plan.shared.sender).first(geometry.senders);
-  int64_t start = senders[0].start_nanos;
-  for (const FanMember& sender : senders) start = std::min(start, sender.start_nanos);
   int64_t end = 0;
   SideUsage used = {};
   std::vector<double> shares;
@@ -198,7 +188,11 @@ inline SliceResult TakeShareResult(const SharePlan& plan) {
   for (uint32_t i = 0; i < geometry.receivers; ++i) {
     const ShareReceiver& receiver = plan.shared.receiver[i];
     end = std::max(end, receiver.member.end_nanos);
-    used += receiver.member.usage;
+    if (i == 0) {
+      used = receiver.member.usage;
+    } else {
+      used += receiver.member.usage;
+    }
     shares.push_back(static_cast<double>(receiver.timed));
     // Close up what the receivers left free behind their samples.
     const int64_t* const from = plan.samples.samples_nanos + i * plan.samples_each;
@@ -207,7 +201,7 @@ inline SliceResult TakeShareResult(const SharePlan& plan) {
   }
   SliceResult result =
       TakeResult(plan.samples, plan.timed * geometry.senders, MessagesPerSample(plan.spec.message_bytes));
-  result.nanos = end - start;
+  result.nanos = end - FirstStart(senders);
   result.sender = SumUsage(senders);
   result.receiver = used;
   // The worse of the two sides.

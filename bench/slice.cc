@@ -27,15 +27,21 @@ SideUsage UsageNow() {
 
 }  // namespace
 
-UsageMeter::UsageMeter() : start_(UsageNow()) {}
+UsageMeter::UsageMeter() : start_(UsageNow()), calls_(CountsSystemCalls() ? OwnSystemCallCounter() : nullptr) {
+  // Last here and first there: what it calls itself is not in between.
+  if (calls_ != nullptr) start_.system_calls = calls_->Read().value_or(-1);
+}
 
 SideUsage UsageMeter::Stop() const {
+  const int64_t calls = start_.system_calls < 0 ? -1 : calls_->Read().value_or(-1);
   const SideUsage now = UsageNow();
   return {.cpu_nanos = now.cpu_nanos - start_.cpu_nanos,
           .voluntary_switches = now.voluntary_switches - start_.voluntary_switches,
           .involuntary_switches = now.involuntary_switches - start_.involuntary_switches,
           .minor_faults = now.minor_faults - start_.minor_faults,
-          .major_faults = now.major_faults - start_.major_faults};
+          .major_faults = now.major_faults - start_.major_faults,
+          // The second reading is a call, too, and counts itself.
+          .system_calls = calls < 0 ? -1 : calls - start_.system_calls - 1};
 }
 
 SideUsage& SideUsage::operator+=(const SideUsage& other) {
@@ -44,6 +50,7 @@ SideUsage& SideUsage::operator+=(const SideUsage& other) {
   involuntary_switches += other.involuntary_switches;
   minor_faults += other.minor_faults;
   major_faults += other.major_faults;
+  system_calls = system_calls < 0 || other.system_calls < 0 ? -1 : system_calls + other.system_calls;
   return *this;
 }
 
@@ -74,6 +81,11 @@ absl::Status MessageFailure(const char* what, uint64_t n, const IoResult& result
   }
   return absl::DataLossError(absl::StrFormat("%s of message %d: got %d bytes of another message, expected %d of this",
                                              what, n, result.bytes, expected_bytes));
+}
+
+bool Fail(absl::Status& failure, const char* what, uint64_t n, const IoResult& result, uint32_t expected_bytes) {
+  failure = MessageFailure(what, n, result, expected_bytes);
+  return false;
 }
 
 uint64_t WarmupMessages(const SliceSpec& spec) {

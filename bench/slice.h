@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "bench/machine/system_calls.h"
 #include "ipc/channel.h"
 #include "ipc/os/mapping.h"
 #include "ipc/os/process_group.h"
@@ -23,6 +24,8 @@ inline constexpr int64_t kSliceWatchdogNanos = 60'000'000'000;
 
 // In which order the priorities of Depth's messages come.
 enum class Priorities : uint8_t { kConstant, kRising, kFalling, kRandom };
+// When OpenLoop's messages are due: at random instants, as from many independent users, or equally far apart.
+enum class Arrivals : uint8_t { kPoisson, kFixed };
 // Whom Recovery kills, and when: recovery.h.
 enum class Victim : uint8_t { kSender, kReceiver, kHolder };
 
@@ -37,6 +40,7 @@ struct SliceSpec {
   // Of one scenario each:
   uint32_t burst_messages = 1;                    // Burst
   double load = 0;                                // OpenLoop: share of the capacity; 0: the highest that is in time
+  Arrivals arrivals = Arrivals::kPoisson;         // OpenLoop
   double* capacity_per_second = nullptr;          // OpenLoop: where it is kept between slices; 0 there: not measured
   Priorities priorities = Priorities::kConstant;  // Depth
   Victim victim = Victim::kSender;                // Recovery
@@ -49,7 +53,9 @@ struct SideUsage {
   int64_t involuntary_switches;
   int64_t minor_faults;
   int64_t major_faults;
+  int64_t system_calls = -1;  // -1: not counted (machine/system_calls.h)
 
+  // Not counted with anything is not counted.
   SideUsage& operator+=(const SideUsage& other);
 };
 
@@ -96,6 +102,7 @@ class UsageMeter {
 
  private:
   SideUsage start_;
+  const SystemCallCounter* calls_ = nullptr;  // null: they are not counted
 };
 
 // Payload number `n`: word i is n times an odd factor plus i. Every word is written by the sender and read by the
@@ -107,8 +114,9 @@ using TwoWords [[gnu::vector_size(16), gnu::aligned(8), gnu::may_alias]] = uint6
 
 inline void WritePayload(std::span<uint64_t> words, uint64_t n) noexcept {
   const uint64_t first = n * kPayloadFactor;
-  TwoWords low = {first, first + 1};
-  TwoWords high = {first + 2, first + 3};
+  const TwoWords both = {first, first};
+  TwoWords low = both + TwoWords{0, 1};
+  TwoWords high = both + TwoWords{2, 3};
   const size_t whole = words.size() / 4 * 4;
   for (size_t i = 0; i < whole; i += 4) {
     *reinterpret_cast<TwoWords*>(&words[i]) = low;
@@ -135,6 +143,10 @@ inline void WritePayload(std::span<uint64_t> words, uint64_t n) noexcept {
 
 // "Send of message 7: peer-dead (errno 32)", or that the message which came is not the one that was due.
 absl::Status MessageFailure(const char* what, uint64_t n, const IoResult& result, uint32_t expected_bytes);
+
+// Makes it the failure of a loop, out of the loop's way; always false.
+[[gnu::cold, gnu::noinline]] bool Fail(absl::Status& failure, const char* what, uint64_t n, const IoResult& result,
+                                       uint32_t expected_bytes);
 
 // Messages before the clock starts: every slot has been through once (its pages are mapped and its lines have an
 // owner), and a tenth of the run on top.

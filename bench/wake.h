@@ -15,7 +15,7 @@
 
 #include "absl/strings/str_format.h"
 #include "bench/futex_wake.h"
-#include "bench/throughput.h"
+#include "bench/sides.h"
 
 namespace ipcmark::bench {
 
@@ -27,20 +27,18 @@ struct WakeShared {
 template <Primitive P>
 absl::Status SendToSleeper(P& object, os::Gate& gate, const SliceSpec& spec, WakeShared& wake, FutexWake& roofline,
                            SliceShared& shared) {
-  auto sender = object.OpenSender();
+  auto sender = OpenSendSide(object, spec);
   if (!sender.ok()) return sender.status();
-  object.ReleaseEnds();
-  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
   gate.Arrive();
   absl::StatusOr<Sleeper> receiver = roofline.AwaitFollower();
   if (!receiver.ok()) return receiver.status();
   const auto send = [&](uint64_t from, uint64_t to) {
     absl::Status status;
-    for (uint64_t n = from; n < to && status.ok(); ++n) {
+    for (uint64_t n = from; n < to; ++n) {
       while (wake.ready.load(std::memory_order_acquire) <= n || !receiver->Sleeps()) sched_yield();
       // Read by the receiver of this very message, which Send publishes.
-      wake.sent_nanos = os::MonotonicNanos();
-      status = GiveMessage(*sender, words, n);
+      wake.sent_nanos = NowNanos();
+      if (!sender->Give(n, status)) break;
     }
     return status;
   };
@@ -57,10 +55,8 @@ absl::Status SendToSleeper(P& object, os::Gate& gate, const SliceSpec& spec, Wak
 template <Primitive P>
 absl::Status ReceiveAsleep(P& object, os::Gate& gate, const SliceSpec& spec, WakeShared& wake, FutexWake& roofline,
                            SliceShared& shared) {
-  auto receiver = object.OpenReceiver();
+  auto receiver = OpenReceiveSide(object, spec);
   if (!receiver.ok()) return receiver.status();
-  object.ReleaseEnds();
-  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
   gate.Arrive();
   roofline.IntroduceFollower();
   const auto receive = [&](uint64_t from, uint64_t to, const auto& taken) {
@@ -69,9 +65,9 @@ absl::Status ReceiveAsleep(P& object, os::Gate& gate, const SliceSpec& spec, Wak
       const UsageMeter usage;
       // Release: with nothing left to read of the message before.
       wake.ready.store(n + 1, std::memory_order_release);
-      status = TakeMessage(*receiver, words, n);
-      const int64_t now = os::MonotonicNanos();
-      if (status.ok() && usage.Stop().voluntary_switches > 0) taken(now - wake.sent_nanos);
+      const bool taken_whole = receiver->Take(n, status);
+      const int64_t now = NowNanos();
+      if (taken_whole && usage.Stop().voluntary_switches > 0) taken(now - wake.sent_nanos);
     }
     return status;
   };

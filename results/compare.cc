@@ -27,8 +27,18 @@ constexpr double kClockRateTolerance = 0.02;
 constexpr double kRounding = 1e-12;
 
 // These differ between any two runs and say nothing about the machine, or are what is compared (the revision).
-constexpr std::array<const char*, 8> kNoEnvironment = {
-    "clock_read_ns", "date", "executable", "git_revision", "host_name", "json_schema_version", "load_avg", "skipped"};
+constexpr std::array<const char*, 12> kNoEnvironment = {"clock_error_ppm",
+                                                        "clock_hz",
+                                                        "clock_not_tsc",
+                                                        "clock_read_ns",
+                                                        "clock_skew_bound_ns",
+                                                        "date",
+                                                        "executable",
+                                                        "git_revision",
+                                                        "host_name",
+                                                        "json_schema_version",
+                                                        "load_avg",
+                                                        "skipped"};
 
 // What one file says about one benchmark.
 struct Side {

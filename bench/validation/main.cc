@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "bench/format.h"
+#include "bench/report/format.h"
 #include "bench/validation/agreement.h"
 #include "ipc/os/cpu.h"
 #include "rapidjson/document.h"
@@ -36,13 +36,13 @@ struct Two {
   int receiver_cpu;
 };
 
-// `key` of the one row that the harness measures; nanoseconds.
-double ByHarness(const std::string& row, const char* key, Two cpus, int64_t count) {
+// `key` of the one row that the harness measures with `clock`; nanoseconds.
+double ByHarness(const std::string& row, const char* key, Two cpus, int64_t count, const char* clock = "auto") {
   const std::vector<std::string> parts = absl::StrSplit(row, '/');
-  const std::string text = Output(
-      absl::StrFormat("bench/bench --suite=smoke --primitives=%s --bytes=%s --cpus=%d,%d '--benchmark_filter=^%s/' "
-                      "--benchmark_min_time=%dx --benchmark_format=json --benchmark_out=/dev/null 2>/dev/null",
-                      parts[1], parts.back(), cpus.sender_cpu, cpus.receiver_cpu, row, count));
+  const std::string text = Output(absl::StrFormat(
+      "bench/bench --suite=smoke --primitives=%s --bytes=%s --cpus=%d,%d --clock=%s '--benchmark_filter=^%s/' "
+      "--benchmark_min_time=%dx --benchmark_format=json --benchmark_out=/dev/null 2>/dev/null",
+      parts[1], parts.back(), cpus.sender_cpu, cpus.receiver_cpu, clock, row, count));
   rapidjson::Document document;
   document.Parse<rapidjson::kParseNanAndInfFlag>(text.c_str());
   if (document.HasParseError() || document["benchmarks"].Size() != 1) return kFailed;
@@ -54,6 +54,13 @@ double ByReference(const char* program, Two cpus, int64_t count, int bytes) {
   double nanos = kFailed;
   const std::string text = Output(absl::StrFormat("bench/validation/reference %s %d %d %d %d", program, cpus.sender_cpu,
                                                   cpus.receiver_cpu, count, bytes));
+  return absl::SimpleAtod(text, &nanos) ? nanos : kFailed;
+}
+
+double ByBarePipe(Two cpus, int64_t count, int bytes) {
+  double nanos = kFailed;
+  const std::string text = Output(
+      absl::StrFormat("bench/validation/bare_pipe %d %d %d %d", cpus.sender_cpu, cpus.receiver_cpu, count, bytes));
   return absl::SimpleAtod(text, &nanos) ? nanos : kFailed;
 }
 
@@ -79,15 +86,20 @@ std::vector<Check> Checks(Two one_cpu, Two two_cpus, int64_t count) {
   const auto straight = [=] { return ByReference("pipe_round_trip", one_cpu, count, 8); };
   return {
       {"pipe round trip, one CPU: harness / straight C", 0.95, 1.02, round_trip, straight},
+      // Of that: what the harness adds to the same calls of the primitive.
+      {"pipe round trip, one CPU: harness / bare primitive", 0.95, 1.02, round_trip,
+       [=] { return ByBarePipe(one_cpu, count, 8); }},
       // perf sends a bare int without a frame: less work than the harness's pipe, and so straight C stands in between.
       {"pipe ping-pong of an int, one CPU: straight C / perf", 0.95, 1.05,
-       [=] { return ByReference("pipe_ping_pong", one_cpu, count, sizeof(int)); },
-       [=] { return ByPerf(one_cpu, count); }},
+       // More of them: perf tells the time of all in milliseconds.
+       [=] { return ByReference("pipe_ping_pong", one_cpu, 8 * count, sizeof(int)); },
+       [=] { return ByPerf(one_cpu, 8 * count); }},
       {"pipe throughput, 1 KiB, one CPU: harness / straight C", 0.95, 1.05,
        [=] { return ByHarness("Throughput/pipe/block/1024", "real_time", one_cpu, 4 * count); },
        [=] { return ByReference("pipe_throughput", one_cpu, 4 * count, 1024); }},
       {"line ping-pong, two CPUs: harness / straight C", 0.95, 1.05,
-       [=] { return ByHarness("RoundTrip/sysv_shm/spin/8", "roofline_ns", two_cpus, 8000); },
+       // One read of the clock a trip is part of both: it has to be the same clock.
+       [=] { return ByHarness("RoundTrip/sysv_shm/spin/8", "roofline_ns", two_cpus, 8000, "monotonic"); },
        [=] { return ByReference("line_ping_pong", two_cpus, 2000, 8); }},
   };
 }
@@ -123,16 +135,17 @@ Agreement Run(const Check& check, int pairs) {
 int Usage(const std::string& what) {
   absl::FPrintF(stderr,
                 "validation: %s\nusage: ./bazelw run //bench/validation -- [--pairs=N] [--count=N]\n"
-                "  --pairs=N   interleaved pairs of each check (default 25; below 6 nothing can be decided)\n"
-                "  --count=N   round trips of a slice (default 20000)\n"
+                "  --pairs=N   interleaved pairs of each check (default 101; below 6 nothing can be decided)\n"
+                "  --count=N   round trips of a slice (default 5000)\n"
                 "exit codes: 0 all agree, 1 one differs, 2 bad usage, 3 undecided or not measured\n",
                 what);
   return kExitUsage;
 }
 
 int Main(const std::vector<std::string>& arguments) {
-  int pairs = 25;
-  int64_t count = 20'000;
+  // Many short slices rather than few long ones: what disturbs the machine hits one of them, not all.
+  int pairs = 101;
+  int64_t count = 5'000;
   for (const std::string& argument : arguments) {
     const bool known = (argument.rfind("--pairs=", 0) == 0 && absl::SimpleAtoi(argument.substr(8), &pairs)) ||
                        (argument.rfind("--count=", 0) == 0 && absl::SimpleAtoi(argument.substr(8), &count));

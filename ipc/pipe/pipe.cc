@@ -75,26 +75,27 @@ IoResult Sender::AwaitRoom(size_t frame_bytes, Deadline deadline) noexcept {
 }
 
 IoResult Sender::Send(std::span<const std::byte> message, Deadline deadline) noexcept {
-  if (message.size() > max_message_bytes_) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
+  if (message.size() > max_message_bytes_) [[unlikely]]
+    return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
   auto header = static_cast<uint32_t>(message.size());
   const size_t frame_bytes = kFrameHeaderBytes + message.size();
   // Up to PIPE_BUF the kernel takes all or nothing, so the non-blocking description decides; above it may take a part.
   const bool atomic = frame_bytes <= PIPE_BUF;
   const int fd = atomic && !deadline.never() ? nonblocking_.get() : blocking_.get();
-  if (!atomic && !deadline.never()) {
+  if (!atomic && !deadline.never()) [[unlikely]] {
     const IoResult room = AwaitRoom(frame_bytes, deadline);
     if (!room.ok()) return room;
   }
   for (size_t sent = 0; sent < frame_bytes;) {
     iovec parts[2] = {{&header, kFrameHeaderBytes}, {const_cast<std::byte*>(message.data()), message.size()}};
-    if (sent >= kFrameHeaderBytes) {
+    if (sent >= kFrameHeaderBytes) [[unlikely]] {
       parts[0].iov_len = 0;
       parts[1] = {const_cast<std::byte*>(message.data()) + sent - kFrameHeaderBytes, frame_bytes - sent};
-    } else if (sent > 0) {
+    } else if (sent > 0) [[unlikely]] {
       parts[0] = {reinterpret_cast<std::byte*>(&header) + sent, kFrameHeaderBytes - sent};
     }
     const ssize_t written = writev(fd, parts, 2);
-    if (written >= 0) {
+    if (written >= 0) [[likely]] {
       sent += static_cast<size_t>(written);
     } else if (sent > 0 && errno == EINTR) {
       continue;  // the frame has begun: it must be completed
@@ -121,20 +122,23 @@ void Receiver::Carry(std::span<const std::byte> bytes) noexcept {
 
 IoResult Receiver::ReadHeader(std::span<std::byte> buffer, Deadline deadline) noexcept {
   uint32_t header = 0;
-  size_t got = std::min<size_t>(carried(), kFrameHeaderBytes);
-  memcpy(&header, carry_.data() + carry_begin_, got);
+  size_t got = 0;
+  if (carried() > 0) [[unlikely]] {
+    got = std::min<size_t>(carried(), kFrameHeaderBytes);
+    memcpy(&header, carry_.data() + carry_begin_, got);
+  }
   size_t payload = 0;
-  if (got == kFrameHeaderBytes) {
+  if (got == kFrameHeaderBytes) [[unlikely]] {
     carry_begin_ += got;
   } else {
     const size_t guess = std::min<size_t>(frame_payload_bytes_, buffer.size());
     while (got < kFrameHeaderBytes) {
       IoResult ready = deadline.never() ? IoResult::Ok(0) : AwaitFd(fd_.get(), POLLIN, deadline);
-      if (ready.ok()) {
+      if (ready.ok()) [[likely]] {
         iovec parts[2] = {{reinterpret_cast<std::byte*>(&header) + got, kFrameHeaderBytes - got},
                           {buffer.data(), guess}};
         const ssize_t bytes = readv(fd_.get(), parts, 2);
-        if (bytes > 0) {
+        if (bytes > 0) [[likely]] {
           got += static_cast<size_t>(bytes);
           continue;
         }
@@ -147,7 +151,7 @@ IoResult Receiver::ReadHeader(std::span<std::byte> buffer, Deadline deadline) no
     payload = got - kFrameHeaderBytes;
     carry_begin_ = carry_end_ = 0;
   }
-  if (header > max_message_bytes_) {
+  if (header > max_message_bytes_) [[unlikely]] {
     // Nobody knows where the next frame begins: the bad header stays what is read next, so that no later call takes the
     // bytes behind it for a message.
     Carry(std::as_bytes(std::span(&header, 1)));
@@ -158,7 +162,8 @@ IoResult Receiver::ReadHeader(std::span<std::byte> buffer, Deadline deadline) no
   return IoResult::Ok(payload);
 }
 
-IoResult Receiver::ReadRest(std::span<std::byte> buffer, size_t got, Deadline deadline) noexcept {
+[[gnu::noinline, gnu::cold]] IoResult Receiver::ReadRest(std::span<std::byte> buffer, size_t got,
+                                                         Deadline deadline) noexcept {
   while (got < frame_payload_bytes_) {
     IoResult ready = deadline.never() ? IoResult::Ok(0) : AwaitFd(fd_.get(), POLLIN, deadline);
     if (ready.ok()) {
@@ -176,14 +181,16 @@ IoResult Receiver::ReadRest(std::span<std::byte> buffer, size_t got, Deadline de
   return IoResult::Ok(frame_payload_bytes_);
 }
 
-IoResult Receiver::Receive(std::span<std::byte> buffer, Deadline deadline) noexcept {
+// One piece of code for the usual way: after a context switch every call into another line of it is a miss.
+[[gnu::flatten]] IoResult Receiver::Receive(std::span<std::byte> buffer, Deadline deadline) noexcept {
   size_t got = 0;
-  if (!has_header_) {
+  if (!has_header_) [[likely]] {
     const IoResult header = ReadHeader(buffer, deadline);
-    if (!header.ok()) return header;
+    if (!header.ok()) [[unlikely]]
+      return header;
     got = header.bytes;
   }
-  if (frame_payload_bytes_ > buffer.size()) {
+  if (frame_payload_bytes_ > buffer.size()) [[unlikely]] {
     if (got > 0) Carry(buffer.first(got));
     return IoResult::Of(Outcome::kTooBig, EMSGSIZE, frame_payload_bytes_);
   }
@@ -194,6 +201,10 @@ IoResult Receiver::Receive(std::span<std::byte> buffer, Deadline deadline) noexc
     got = std::min<size_t>(carried(), frame_payload_bytes_);
     memcpy(buffer.data(), carry_.data() + carry_begin_, got);
     carry_begin_ += got;
+  }
+  if (got == frame_payload_bytes_) [[likely]] {
+    has_header_ = false;
+    return IoResult::Ok(frame_payload_bytes_);
   }
   return ReadRest(buffer, got, deadline);
 }

@@ -1,0 +1,230 @@
+#include "bench/report/report.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "bench/report/complexity.h"
+#include "bench/report/format.h"
+
+namespace ipcmark::bench {
+namespace {
+
+using Run = benchmark::BenchmarkReporter::Run;
+
+double CounterOr(const Run& run, const std::string& name, double otherwise) {
+  const auto found = run.counters.find(name);
+  return found == run.counters.end() ? otherwise : found->second.value;
+}
+
+// The median over the repetitions that have a number; NaN when none has.
+template <typename ValueOf>
+double MedianOver(const std::vector<const Run*>& runs, const ValueOf& value_of) {
+  std::vector<double> values;
+  for (const Run* run : runs) {
+    const double value = value_of(*run);
+    if (std::isfinite(value)) values.push_back(value);
+  }
+  if (values.empty()) return NAN;
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+double MedianOf(const std::vector<const Run*>& runs, const std::string& name) {
+  return MedianOver(runs, [&](const Run& run) { return CounterOr(run, name, NAN); });
+}
+
+constexpr int kLabelColumns = 37;
+constexpr int kPerColumns = 16;
+
+// Who, how and how large; where that is too long for its columns, the end of the variant gives way.
+std::string Label(const Case& one) {
+  const std::string label = absl::StrCat(" ", PadRight(one.subject, 13), " ", one.variant);
+  const int size_columns = std::max(7, Columns(one.size) + 1);
+  return absl::StrCat(PadRight(Cut(label, kLabelColumns - size_columns), kLabelColumns - size_columns),
+                      PadLeft(one.size, size_columns));
+}
+
+// The column's heading says it.
+std::string WithoutPerSecond(const std::string& text) { return text.substr(0, text.rfind("/s")); }
+
+std::string Row(const Case& one, const std::vector<const Run*>& runs) {
+  const bool attach = one.pages > 0;
+  const auto nanos = [&](const char* name) { return PadLeft(FormatNanos(MedianOf(runs, name)), 8); };
+  const double cpu_seconds = MedianOver(runs, [](const Run& run) {
+    return run.cpu_accumulated_time / static_cast<double>(std::max<benchmark::IterationCount>(1, run.iterations));
+  });
+  const double switches = MedianOf(runs, kSenderSwitches) + (attach ? 0 : MedianOf(runs, kReceiverSwitches));
+  const std::string cpu = PadLeft(FormatNanos(cpu_seconds * 1e9), 8);
+  const std::string row = absl::StrCat(Label(one), nanos(kP50), nanos(kP99), nanos(kP999),
+                                       PadLeft(FormatRate(MedianOf(runs, "items_per_second")), 9));
+  if (attach) return absl::StrCat(row, cpu, PadLeft(one.per, kPerColumns));
+  return absl::StrCat(row, PadLeft(WithoutPerSecond(FormatBandwidth(MedianOf(runs, "bytes_per_second"))), 9), cpu,
+                      PadLeft(FormatCount(switches), 6), PadLeft(FormatCount(MedianOf(runs, kOfRoofline)), 6));
+}
+
+// What a row of this scenario is about.
+std::string Unit(const Case& one) {
+  if (!one.unit.empty()) return one.unit;
+  if (one.scenario == "RoundTrip") return "per round trip; roof: times the ping-pong of one cache line";
+  if (one.scenario == "Throughput") return "per message, timed by the receiver; roof: times one copy of the bytes";
+  if (one.scenario == "Loan") return "per message handed over in place, timed by the receiver";
+  if (one.scenario == "FanIn") return "N senders to one receiver, which times; per message";
+  if (one.scenario == "Broadcast") return "one sender, N receivers that each get every message; per message";
+  return "from before Send until a receiver has it; one message a sender on its way";
+}
+
+constexpr int kRowColumns = 99;  // and one for the mark
+
+// The most that any repetition drifted.
+double WorstDrift(const std::vector<const Run*>& runs) {
+  double worst = 0;
+  for (const Run* run : runs) {
+    const double drift = CounterOr(*run, kDrift, 0);
+    if (std::abs(drift) > std::abs(worst)) worst = drift;
+  }
+  return worst;
+}
+
+std::string Heading(const Case& one) {
+  const bool attach = one.pages > 0;
+  const std::string quantiles =
+      absl::StrCat(PadLeft("p50", 8), PadLeft("p99", 8), PadLeft("p99.9", 8), PadLeft("rate", 9));
+  const std::string rest = attach ? PadLeft("CPU", 8) + PadLeft("per", kPerColumns)
+                                  : PadLeft("bytes/s", 9) + PadLeft("CPU", 8) + PadLeft("sw", 6) + PadLeft("roof", 6);
+  return absl::StrCat("\n", one.scenario, one.placement.empty() ? "" : ", ", one.placement, " (",
+                      attach ? "xN: processes attached" : Unit(one), ")\n", PadRight("", kLabelColumns), quantiles,
+                      rest, "\n");
+}
+
+// The reasons, each once, with the first name that it applies to and how many more.
+std::string SkippedLines(const std::vector<SkippedCase>& skipped) {
+  std::string lines;
+  std::vector<std::string> seen;
+  for (const SkippedCase& one : skipped) {
+    if (std::count(seen.begin(), seen.end(), one.reason) != 0) continue;
+    seen.push_back(one.reason);
+    const auto same = std::count_if(skipped.begin(), skipped.end(),
+                                    [&](const SkippedCase& other) { return other.reason == one.reason; });
+    absl::StrAppend(&lines, "  ", one.name, same > 1 ? absl::StrFormat(" and %d more", same - 1) : "", ": ", one.reason,
+                    "\n");
+  }
+  return lines.empty() ? "" : absl::StrCat("\nskipped\n", lines);
+}
+
+}  // namespace
+
+bool WantsColour(bool is_terminal, const char* no_color, const char* term) {
+  const bool refused = no_color != nullptr && no_color[0] != '\0';
+  return is_terminal && !refused && term != nullptr && std::string(term) != "dumb";
+}
+
+std::string Coloured(const std::string& table) {
+  std::string text;
+  bool after_empty = true;
+  bool failed = false;
+  for (const std::string& line : std::vector<std::string>(absl::StrSplit(table, '\n'))) {
+    const bool heading = after_empty && !line.empty();
+    after_empty = line.empty();
+    if (line.empty()) failed = false;
+    if (heading) failed = line == "FAILED";
+    const char* colour = failed                                ? "\033[31m"
+                         : !line.empty() && line.back() == '!' ? "\033[33m"
+                         : heading                             ? "\033[1m"
+                                                               : "";
+    absl::StrAppend(&text, colour, line, *colour == '\0' ? "" : "\033[0m", "\n");
+  }
+  text.pop_back();
+  return text;
+}
+
+void CorrectCpuTime(std::vector<Run>& runs) {
+  const auto correct = [](Run& run, const char* name, double& time) {
+    const auto counter = run.counters.find(name);
+    if (counter == run.counters.end()) return;
+    const double value = counter->second.value;
+    // Reporters divide a time by the iterations; an aggregate that is a share (cv) they show as it is.
+    const bool is_time = run.aggregate_unit == benchmark::kTime;
+    time = is_time ? value * 1e-9 * static_cast<double>(run.iterations) : value;
+    run.counters.erase(counter);
+  };
+  for (Run& run : runs) {
+    correct(run, kAllCpu, run.cpu_accumulated_time);
+    correct(run, kWall, run.real_accumulated_time);
+  }
+}
+
+bool IsInterrupted(const std::vector<Run>& report) {
+  return std::any_of(report.begin(), report.end(),
+                     [](const Run& run) { return run.error_occurred && run.error_message == kInterrupted; });
+}
+
+bool Display::ReportContext(const Context& context) { return shown_ == nullptr || shown_->ReportContext(context); }
+
+void Display::ReportRuns(const std::vector<Run>& report) {
+  if (shown_ == nullptr || IsInterrupted(report)) return;
+  std::vector<Run> corrected = report;
+  CorrectCpuTime(corrected);
+  progress_->Clear();
+  shown_->ReportRuns(corrected);
+}
+
+void Display::Finalize() {
+  if (shown_ == nullptr) return;
+  const std::vector<Run> closing = closing_ ? closing_() : std::vector<Run>();
+  if (!closing.empty()) shown_->ReportRuns(closing);
+  shown_->Finalize();
+}
+
+void Collector::ReportRuns(const std::vector<Run>& report) {
+  progress_->Done();
+  if (IsInterrupted(report)) return;
+  reports_.push_back(report);
+  CorrectCpuTime(reports_.back());
+  if (done_ && !report.empty()) done_(report.front().run_name.function_name);
+}
+
+std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>& skipped,
+                  const std::vector<std::vector<Run>>& reports) {
+  std::string table;
+  std::string failed;
+  std::string heading;
+  double worst_drift = 0;
+  for (const Case& one : cases) {
+    std::vector<const Run*> runs;
+    std::vector<const Run*> medians;  // all there is with --benchmark_report_aggregates_only
+    for (const std::vector<Run>& report : reports) {
+      for (const Run& run : report) {
+        if (run.run_name.function_name != one.name) continue;
+        if (run.error_occurred) {
+          absl::StrAppend(&failed, "  ", one.name, ": ", run.error_message, "\n");
+        } else if (run.run_type == Run::RT_Iteration) {
+          runs.push_back(&run);
+        } else if (run.aggregate_name == "median") {
+          medians.push_back(&run);
+        }
+      }
+    }
+    if (runs.empty()) runs = medians;
+    if (runs.empty()) continue;
+    if (Heading(one) != heading) absl::StrAppend(&table, Heading(one));
+    heading = Heading(one);
+    const double drift = WorstDrift(runs);
+    absl::StrAppend(&table, drift == 0 ? Row(one, runs) : Cut(PadRight(Row(one, runs), kRowColumns), kRowColumns) + "!",
+                    "\n");
+    if (std::abs(drift) > std::abs(worst_drift)) worst_drift = drift;
+  }
+  if (worst_drift != 0) {
+    absl::StrAppendFormat(
+        &table, "\n! no steady state: from its first to its last third such a row changed by up to %+.0f %%\n",
+        100 * worst_drift);
+  }
+  absl::StrAppend(&table, FitLines(FitCurves(cases, reports)));
+  if (!failed.empty()) absl::StrAppend(&table, "\nFAILED\n", failed);
+  return table + SkippedLines(skipped);
+}
+
+}  // namespace ipcmark::bench

@@ -1,0 +1,203 @@
+#ifdef __SANITIZE_ADDRESS__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // false alarms in <regex>, GCC bug 105562
+#endif
+
+#include "bench/report/runner.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <regex>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "bench/machine/system_calls.h"
+#include "bench/report/drift.h"
+#include "bench/report/quantile.h"
+#include "ipc/os/clock.h"
+
+namespace ipcmark::bench {
+namespace {
+
+void AddQuantiles(const SliceResult& result, benchmark::UserCounters& counters) {
+  // A sample of several messages is reported per message, like everything else in the row.
+  const auto per_message = [&](int64_t nanos) {
+    return static_cast<double>(nanos) / static_cast<double>(result.messages_per_sample);
+  };
+  struct Named {
+    const char* name;
+    double q;
+  };
+  for (const Named& quantile : {Named{kP50, 0.5}, Named{kP90, 0.9}, Named{kP99, 0.99}, Named{kP999, 0.999}}) {
+    const std::optional<int64_t> nanos = Quantile(result.samples_nanos, quantile.q);
+    if (nanos.has_value()) counters[quantile.name] = per_message(*nanos);
+  }
+  if (!result.samples_nanos.empty()) counters[kMax] = per_message(result.samples_nanos.back());
+  counters["samples"] = static_cast<double>(result.samples_nanos.size());
+  counters["sample_messages"] = static_cast<double>(result.messages_per_sample);
+}
+
+// A distribution of single messages is compared by its median, if there are samples enough, a rate by the time per
+// message.
+void AddRoofline(const SliceResult& result, benchmark::UserCounters& counters) {
+  if (result.roofline_nanos == 0) return;
+  const std::optional<int64_t> p50 = Quantile(result.samples_nanos, 0.5);
+  const double nanos = result.bounds_median && p50.has_value()
+                           ? static_cast<double>(*p50)
+                           : static_cast<double>(result.nanos) / static_cast<double>(result.messages);
+  counters[kRoofline] = result.roofline_nanos;
+  counters[kOfRoofline] = nanos / result.roofline_nanos;
+}
+
+// System calls of a message, by side; each side only where it was counted.
+struct SystemCalls {
+  std::optional<double> sender;
+  std::optional<double> receiver;
+};
+
+// Enough that one more or less does not show, few enough that large ones do not take long.
+uint64_t CountedMessages(uint32_t bytes) { return std::clamp<uint64_t>((64 << 20) / bytes, 64, 2'000); }
+
+// Of a slice of their own, whose times do not count: what counts system calls makes them slow.
+SystemCalls CountSystemCallsOf(const Case& one, const std::atomic<bool>* cancel) {
+  CountSystemCalls(true);
+  const absl::StatusOr<SliceResult> result = one.run(CountedMessages(one.bytes), cancel);
+  CountSystemCalls(false);
+  if (!result.ok()) return {};
+  const auto per_message = [&](const SideUsage& side) -> std::optional<double> {
+    if (side.system_calls < 0) return std::nullopt;
+    return static_cast<double>(side.system_calls) / static_cast<double>(result->messages);
+  };
+  return {per_message(result->sender), per_message(result->receiver)};
+}
+
+void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCounters& counters) {
+  const auto messages = static_cast<double>(result.messages);
+  const double seconds = static_cast<double>(result.nanos) / os::kNanosPerSecond;
+  AddQuantiles(result, counters);
+  counters["bytes"] = one.bytes;
+  counters[kSenderCpu] = static_cast<double>(result.sender.cpu_nanos) / messages;
+  counters[kSenderSwitches] = static_cast<double>(result.sender.voluntary_switches) / messages;
+  counters["sender_involuntary_switches"] = static_cast<double>(result.sender.involuntary_switches) / messages;
+  counters["sender_minor_faults"] = static_cast<double>(result.sender.minor_faults) / messages;
+  counters["sender_major_faults"] = static_cast<double>(result.sender.major_faults) / messages;
+  for (const auto& [name, value] : result.extras) counters[name] = value;
+  counters[kAllCpu] = static_cast<double>(result.sender.cpu_nanos + result.receiver.cpu_nanos) / messages;
+  counters["pinned_sender_cpu"] = one.sender_cpu;
+  counters["items_per_second"] = messages / seconds;
+  AddRoofline(result, counters);
+  // Samples of several processes follow one another in the vector, not in time.
+  const bool in_time = one.senders == 1 && one.receivers == 1;
+  const std::optional<double> drift = in_time ? DriftOf(result.samples_in_order) : std::nullopt;
+  if (drift.has_value()) counters[kDrift] = *drift;
+  if (one.pages > 0) {
+    counters["attached"] = one.attached;
+    counters["pages"] = static_cast<double>(one.pages);
+    counters["page_bytes"] = one.bytes / static_cast<double>(one.pages);
+    return;
+  }
+  counters["depth_messages"] = one.depth_messages;
+  counters["senders"] = one.senders;
+  counters["receivers"] = one.receivers;
+  counters["bytes_per_second"] = messages * one.bytes / seconds;
+  counters[kReceiverCpu] = static_cast<double>(result.receiver.cpu_nanos) / messages;
+  counters[kReceiverSwitches] = static_cast<double>(result.receiver.voluntary_switches) / messages;
+  counters["receiver_involuntary_switches"] = static_cast<double>(result.receiver.involuntary_switches) / messages;
+  counters["receiver_minor_faults"] = static_cast<double>(result.receiver.minor_faults) / messages;
+  counters["receiver_major_faults"] = static_cast<double>(result.receiver.major_faults) / messages;
+  counters["pinned_receiver_cpu"] = one.receiver_cpu;
+}
+
+// More than any --benchmark_min_time that makes sense.
+constexpr double kEnoughSeconds = 1e6;
+
+void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* cancel, Progress* progress,
+             int64_t fixed_messages, const SliceObserver& observe, std::optional<SystemCalls>& calls) {
+  progress->Begin(one.name);
+  if (!one.placement.empty()) state.SetLabel(one.placement);
+  // One run of a number of our own: its time is stretched beyond measure for Google Benchmark, which would ask for more
+  // runs until it has seen so much of it, and corrected in the report.
+  const bool own_number = one.fixed_messages > 0;
+  benchmark::IterationCount messages = state.max_iterations;
+  if (own_number) messages = static_cast<benchmark::IterationCount>(one.fixed_messages);
+  if (fixed_messages > 0) messages = fixed_messages;
+  // One batch is the whole run, so that the slice alone decides what happens inside.
+  while (state.KeepRunningBatch(messages)) {
+    absl::StatusOr<SliceResult> result = cancel->load()
+                                             ? absl::StatusOr<SliceResult>(absl::CancelledError(kInterrupted))
+                                             : one.run(static_cast<uint64_t>(messages), cancel);
+    if (!result.ok()) {
+      const bool cancelled = absl::IsCancelled(result.status());
+      state.SkipWithError(cancelled ? kInterrupted : std::string(result.status().message()).c_str());
+      return;
+    }
+    const double seconds = static_cast<double>(result->nanos) / os::kNanosPerSecond;
+    state.SetIterationTime(own_number ? std::max(seconds, kEnoughSeconds) : seconds);
+    if (own_number) state.counters[kWall] = static_cast<double>(result->nanos) / static_cast<double>(result->messages);
+    AddCounters(one, *result, state.counters);
+    if (!calls.has_value() && one.system_calls_are_the_primitives && SystemCallCounter::Open().ok()) {
+      calls = CountSystemCallsOf(one, cancel);
+    }
+    if (calls.has_value() && calls->sender.has_value()) state.counters[kSenderCalls] = *calls->sender;
+    if (calls.has_value() && calls->receiver.has_value()) state.counters[kReceiverCalls] = *calls->receiver;
+    if (observe) observe(one, *result);
+  }
+}
+
+}  // namespace
+
+Progress::Progress(int total)
+    : on_terminal_(isatty(STDERR_FILENO) != 0), total_(total), start_nanos_(os::MonotonicNanos()) {}
+
+void Progress::Begin(const std::string& name) {
+  if (!on_terminal_) return;
+  std::string left = "?";
+  if (done_ > 0) {
+    const int64_t elapsed = os::MonotonicNanos() - start_nanos_;
+    const int64_t seconds = elapsed / done_ * std::max(0, total_ - done_) / os::kNanosPerSecond;
+    left = absl::StrFormat("%d:%02d", seconds / 60, seconds % 60);
+  }
+  absl::FPrintF(stderr, "\r\033[K[%d/%d] %s left  %s", done_, total_, left, name.substr(0, 70));
+  fflush(stderr);
+}
+
+void Progress::Done() { ++done_; }
+
+void Progress::Clear() const {
+  if (!on_terminal_) return;
+  fputs("\r\033[K", stderr);
+  fflush(stderr);
+}
+
+void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress,
+                   int64_t messages, const SliceObserver& observe) {
+  for (const Case& one : cases) {
+    // Counted once for all runs and repetitions of a benchmark.
+    const auto calls = std::make_shared<std::optional<SystemCalls>>();
+    benchmark::RegisterBenchmark(one.name.c_str(), [&one, cancel, progress, messages, observe,
+                                                    calls](benchmark::State& state) {
+      RunCase(state, one, cancel, progress, messages, observe, *calls);
+    })->UseManualTime();
+  }
+}
+
+absl::StatusOr<int> CountMatching(const std::vector<Case>& cases, const std::string& filter) {
+  const bool negated = !filter.empty() && filter[0] == '-';
+  std::regex regex;
+  try {
+    regex.assign(filter.substr(negated ? 1 : 0), std::regex::extended);
+  } catch (const std::regex_error& error) {
+    return absl::InvalidArgumentError(absl::StrCat("--benchmark_filter=", filter, ": no regular expression (",
+                                                   error.what(), "); quote it for the shell"));
+  }
+  if (filter.empty() || filter == "all") return static_cast<int>(cases.size());
+  return static_cast<int>(std::count_if(cases.begin(), cases.end(), [&](const Case& one) {
+    // Google Benchmark matches the name with what it appends to it.
+    return std::regex_search(one.name + "/manual_time", regex) != negated;
+  }));
+}
+
+}  // namespace ipcmark::bench
