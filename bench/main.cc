@@ -110,6 +110,10 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   if (!writable.ok()) return Refuse(writable);
   if (!flags.samples.empty()) writable = CheckWritable(flags.samples);
   if (!writable.ok()) return Refuse(writable);
+  struct sigaction action = {};
+  action.sa_handler = OnInterrupt;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
   const absl::StatusOr<ChosenClock> clock = ChooseClock(flags.clock, ReadTscSupport(), os::AllowedCpus());
   if (!clock.ok()) return Refuse(clock.status());
   UseClock(clock->clock);
@@ -120,10 +124,6 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   if (flags.clock == ClockChoice::kAuto && !clock->clock.is_tsc()) {
     std::cerr << "warning: timed by CLOCK_MONOTONIC, not by the time stamp counter: " << clock->why << "\n";
   }
-  struct sigaction action = {};
-  action.sa_handler = OnInterrupt;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
 
   Progress progress(rows);
   SampleFile samples(flags.samples);

@@ -105,7 +105,9 @@ absl::Status RunReceiver(P& object, Board& board, uint32_t index, os::Gate& gate
 
 template <Primitive P>
 NoticeFinding AuditNotices(P& object, const TrialPlan& plan, SenderOf<P>& sender, ReceiverOf<P>& receiver) {
-  if constexpr (requires { P::kNoticeSettlingNanos; }) Hold(P::kNoticeSettlingNanos);
+  if constexpr (requires { P::kNoticeSettlingNanos; }) {
+    if (!plan.strikes.empty()) Hold(P::kNoticeSettlingNanos);
+  }
   std::vector<std::byte> buffer(plan.geometry.max_message_bytes);
   const std::span<const std::byte> message = std::span(buffer).first(kSmallestMessageBytes);
   const auto notify = [&](const sigevent* event) { return receiver.Notify(event); };

@@ -7,14 +7,12 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
-#include <new>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "ipc/os/cpu.h"
-#include "ipc/os/mapping.h"
-#include "ipc/os/process_group.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -29,12 +27,13 @@ constexpr double kMostErrorPpm = 100;
 // Two CPUs whose difference cannot be bounded by this are refused: a tenth of the quickest wake-up of a halted CPU.
 constexpr int64_t kMostSkewNanos = 1'000;
 constexpr uint32_t kSkewRounds = 2'000;
-constexpr int64_t kSkewWatchdogNanos = 10'000'000'000;
 
 struct SkewShared {
   alignas(os::kCacheLineBytes) std::atomic<uint32_t> turn;
   uint64_t stamp;  // of the follower's answer; published by `turn`
   alignas(os::kCacheLineBytes) SkewInterval skew;
+  std::atomic<int> arrived;
+  std::atomic<bool> refused;  // a side could not be placed
 };
 
 void Await(const std::atomic<uint32_t>& turn, uint32_t due) noexcept {
@@ -147,26 +146,24 @@ absl::Status TscUsable(const TscSupport& support) {
 }
 
 absl::StatusOr<SkewInterval> MeasureSkew(int reference_cpu, int other_cpu) {
-  absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedAnonymous(sizeof(SkewShared));
-  if (!mapping.ok()) return mapping.status();
-  auto& shared = *new (mapping->address()) SkewShared{};
-  absl::StatusOr<os::ProcessGroup> group = os::ProcessGroup::Create(2);
-  if (!group.ok()) return group.status();
-  const auto run = [&](void (*side)(SkewShared&)) {
-    return [&shared, side](os::Gate& gate) {
-      gate.Arrive();
-      side(shared);
-      return absl::OkStatus();
-    };
+  // Threads, not processes: whoever interrupts or kills the program at its start finds none of its children yet.
+  SkewShared shared{};
+  absl::Status pinned[2];
+  const auto run = [&shared, &pinned](int index, int cpu, void (*side)(SkewShared&)) {
+    pinned[index] = os::PinToCpu(cpu);
+    // Both or none: one would wait for the other.
+    if (!pinned[index].ok()) shared.refused = true;
+    shared.arrived.fetch_add(1);
+    while (shared.arrived.load() < 2) sched_yield();
+    if (!shared.refused.load()) side(shared);
   };
-  const auto lead = run([](SkewShared& s) { LeadSkew(s); });
-  const auto follow = run([](SkewShared& s) { FollowSkew(s); });
-  absl::Status status = group->Spawn("clock follower", other_cpu, follow).status();
-  if (status.ok()) status = group->Spawn("clock leader", reference_cpu, lead).status();
-  const Deadline watchdog = os::After(kSkewWatchdogNanos);
-  if (status.ok()) status = group->Start(watchdog);
-  if (status.ok()) status = group->Join(watchdog);
-  if (!status.ok()) return status;
+  std::thread follower(run, 0, other_cpu, FollowSkew);
+  std::thread leader(run, 1, reference_cpu, LeadSkew);
+  follower.join();
+  leader.join();
+  for (const absl::Status& status : pinned) {
+    if (!status.ok()) return status;
+  }
   return shared.skew;
 }
 

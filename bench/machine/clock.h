@@ -99,7 +99,7 @@ struct SkewInterval {
   int64_t low;
   int64_t high;
 };
-// Forks two processes that bind themselves to these CPUs; takes milliseconds where both are idle.
+// Starts two threads that bind themselves to these CPUs; takes milliseconds where both are idle.
 absl::StatusOr<SkewInterval> MeasureSkew(int reference_cpu, int other_cpu);
 
 // The most that two of the CPUs may differ, in ticks, when each but the first has been held against the first. Fails,

@@ -24,8 +24,6 @@ T Once(const T& shared) noexcept {
   return *static_cast<const volatile T*>(&shared);
 }
 
-// A woken receiver has the lock by then, or it has died.
-constexpr int64_t kTransitNanos = 100'000'000;
 constexpr pid_t kNobody = -1;
 
 struct flock ByteOf(uint64_t id, int16_t type) {
@@ -114,6 +112,11 @@ bool IsToBeAnnounced(Core& core) noexcept {
     return false;
   }
   return count == 0 || notice.unannounced != 0;
+}
+
+bool IsOverdue(const Notice& notice) noexcept {
+  return notice.unannounced != 0 && notice.kind.load(std::memory_order_relaxed) != kNoNotice &&
+         os::MonotonicNanos() >= notice.transit_end_nanos;
 }
 
 void BeginAnnouncement(Core& core, int fd) noexcept {

@@ -5,8 +5,9 @@
 //
 // The sender tells it, under the queue's lock and *before* it commits the message: killed in between, it has told of a
 // message that does not come; the other order would leave a message of which nobody is told. `announcing` makes the
-// next holder of the lock repeat what a killed sender may not have finished. So a kill can make a notification early or
-// double, but never lose it.
+// next holder of the lock repeat what a killed sender may not have finished. So the kill of a sender can make a
+// notification early or double, but never lose it. The kill of a receiver that a message has just woken leaves that
+// message unannounced until the next one comes: the kernel's queue would have lost it with its receiver.
 //
 // Signals go out by rt_sigqueueinfo(2) and need the permission of kill(2). Threads (SIGEV_THREAD) are made when they
 // are registered, wait in the mapping, and become the notification.
@@ -42,6 +43,8 @@ void CountInTransit(Notice& notice, uint32_t woken) noexcept;
 // Whether the message that is about to be committed is to be announced: there is none before it that is not spoken for
 // by a receiver on its way, nor is it spoken for itself.
 bool IsToBeAnnounced(Core& core) noexcept;
+// After the commit of a message that was not to be announced: whether the receivers for whom it was had their time.
+bool IsOverdue(const Notice& notice) noexcept;
 // Before and after the commit.
 void BeginAnnouncement(Core& core, int fd) noexcept;
 void EndAnnouncement(Core& core) noexcept;

@@ -46,6 +46,12 @@ void View::Finish(uint32_t slot, Hold& hold) noexcept {
   if (woken != 0) CountInTransit(notice, woken);
   if (notice.kind.load(std::memory_order_relaxed) == kNoNotice || fd_ < 0 || !IsToBeAnnounced(core_)) [[likely]] {
     core_.Commit(slot);
+    if (fd_ >= 0 && IsOverdue(notice)) [[unlikely]] {
+      // We were stopped for so long that whom we have woken may have given up.
+      const SignalsBlocked until_unlocked(true);
+      BeginAnnouncement(core_, fd_);
+      EndAnnouncement(core_);
+    }
     Unlock(hold);
     return;
   }

@@ -40,6 +40,19 @@ inline constexpr int kLockHints = 4000;
 inline constexpr Pauses kTurns = {.first_hints = 40, .longest_hints = 640};
 inline constexpr Pauses kNoTurns = {.first_hints = 4, .longest_hints = 40};
 
+// A woken receiver has the lock by then, or it has died.
+inline constexpr int64_t kTransitNanos = 100'000'000;
+
+// For Lock only: so long a woken receiver tries, whatever its deadline.
+class TransitLimit {
+ public:
+  [[nodiscard]] bool Passed() const noexcept { return os::HasPassed(end_); }
+  [[nodiscard]] Deadline Slice(int64_t nanos) const noexcept { return os::Slice(end_, nanos); }
+
+ private:
+  Deadline end_ = os::After(kTransitNanos);
+};
+
 // One process's view of a mapped queue. Its operations may run in any number of threads at once; the mapping must
 // outlive them.
 class View {
@@ -220,6 +233,11 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
     if (may_stage && core_.IsStaged() && core_.count() > 0) stage.TryTake(StageHold::From::kBack);
     Hold hold;
     IoResult result = Lock(limit, hold);
+    if (result.outcome == Outcome::kDeadline && waiting.last == os::FutexWait::kWoken) {
+      // The message that woke us was announced to nobody, and came in time: it must not be left lying.
+      TransitLimit transit;
+      result = Lock(transit, hold);
+    }
     if (!result.ok()) return result;
     stage.Settle();
     Notice& notice = header().notice;

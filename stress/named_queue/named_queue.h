@@ -82,10 +82,9 @@ class Channel {
       .withstands_damage = true,
   };
 
-  // The queue's known weakness: a receiver that a message has woken and that then gets no lock before its deadline, or
-  // is killed, counts as on its way for kTransitNanos of ipc/mmap_queue/notice.cc. One message that comes to the empty
-  // queue in that time is announced to nobody. Traffic leaves such receivers behind now and then, so the check of
-  // notifications begins after it; without this line it finds that within seconds.
+  // The queue's known weakness: a receiver that is killed when a message has woken it counts as on its way for
+  // kTransitNanos of ipc/mmap_queue/transfer.h. One message that comes to the empty queue in that time is announced to
+  // nobody. Faults leave such receivers behind now and then, so the check of notifications begins after it.
   static constexpr int64_t kNoticeSettlingNanos = 110'000'000;
 
   static absl::StatusOr<Channel> Create(const Geometry& geometry) {

@@ -15,8 +15,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "results/history_for_test.h"
-#include "results/history_store.h"
+#include "results/history/for_test.h"
+#include "results/history/store.h"
 #include "results/subprocess_for_test.h"
 
 namespace ipcmark::results {
@@ -33,7 +33,7 @@ class HistoryCli : public testing::Test {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     db_ = folder_ / "h.db";
-    program_ = fs::absolute("results/history");
+    program_ = fs::absolute("results/history/history");
   }
   void TearDown() override { fs::remove_all(folder_); }
 

@@ -1,4 +1,4 @@
-// bazel run //results:history: its commands and flags are in history_options.h, what it keeps in history_store.h.
+// bazel run //results:history: its commands and flags are in options.h, what it keeps in store.h.
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,12 +10,12 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "results/compare.h"
-#include "results/history_export.h"
-#include "results/history_options.h"
-#include "results/history_store.h"
+#include "results/history/export.h"
+#include "results/history/options.h"
+#include "results/history/store.h"
+#include "results/history/trend.h"
 #include "results/run_file.h"
 #include "results/text.h"
-#include "results/trend.h"
 
 namespace ipcmark::results {
 namespace {

@@ -28,7 +28,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "results/history_run.h"
+#include "results/history/run.h"
 
 struct sqlite3;
 

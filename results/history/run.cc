@@ -1,4 +1,4 @@
-#include "results/history_run.h"
+#include "results/history/run.h"
 
 #include <array>
 #include <cmath>

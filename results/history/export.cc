@@ -1,15 +1,15 @@
-#include "results/history_export.h"
+#include "results/history/export.h"
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "rapidjson/stringbuffer.h"
 #include "rapidjson/writer.h"
-#include "results/history_errors.h"
+#include "results/history/errors.h"
+#include "results/history/trend.h"
 #include "results/json_put.h"
 #include "results/report_formats.h"
 #include "results/text.h"
-#include "results/trend.h"
 
 namespace ipcmark::results {
 namespace {

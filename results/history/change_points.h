@@ -11,8 +11,8 @@
 // is inside the permutation test, so `alpha` bounds the share of series without a change in which anything at all is
 // reported. It holds for values that may be exchanged with each other: a drift, or runs that depend on their
 // neighbours, is reported as steps.
-#ifndef IPCMARK_RESULTS_CHANGE_POINTS_H_
-#define IPCMARK_RESULTS_CHANGE_POINTS_H_
+#ifndef IPCMARK_RESULTS_HISTORY_CHANGE_POINTS_H_
+#define IPCMARK_RESULTS_HISTORY_CHANGE_POINTS_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -42,4 +42,4 @@ std::vector<ChangePoint> FindChangePoints(const std::vector<double>& values, con
 
 }  // namespace ipcmark::results
 
-#endif  // IPCMARK_RESULTS_CHANGE_POINTS_H_
+#endif  // IPCMARK_RESULTS_HISTORY_CHANGE_POINTS_H_

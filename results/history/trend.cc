@@ -1,4 +1,4 @@
-#include "results/trend.h"
+#include "results/history/trend.h"
 
 #include <algorithm>
 #include <array>

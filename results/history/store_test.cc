@@ -1,5 +1,5 @@
 // What a store keeps, what it refuses, and what it says about a file that is none.
-#include "results/history_store.h"
+#include "results/history/store.h"
 
 #include <sqlite3.h>
 
@@ -9,8 +9,8 @@
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "results/history_export.h"
-#include "results/history_for_test.h"
+#include "results/history/export.h"
+#include "results/history/for_test.h"
 
 namespace ipcmark::results {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "results/history_store.h"
+#include "results/history/store.h"
 
 namespace ipcmark::results {
 

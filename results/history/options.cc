@@ -1,4 +1,4 @@
-#include "results/history_options.h"
+#include "results/history/options.h"
 
 #include <algorithm>
 #include <array>

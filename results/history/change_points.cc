@@ -1,4 +1,4 @@
-#include "results/change_points.h"
+#include "results/history/change_points.h"
 
 #include <algorithm>
 #include <cmath>

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "results/trend.h"
+#include "results/history/trend.h"
 
 namespace ipcmark::results {
 

@@ -1,4 +1,4 @@
-#include "results/history_errors.h"
+#include "results/history/errors.h"
 
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "results/history_store.h"
+#include "results/history/store.h"
 
 namespace ipcmark::results {
 namespace {

@@ -5,15 +5,15 @@
 //   Trend, TrendChange     the answer for one series
 //   FindTrends             all of them
 //   TrendText, TrendJson   for people, for programs
-#ifndef IPCMARK_RESULTS_TREND_H_
-#define IPCMARK_RESULTS_TREND_H_
+#ifndef IPCMARK_RESULTS_HISTORY_TREND_H_
+#define IPCMARK_RESULTS_HISTORY_TREND_H_
 
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "results/change_points.h"
-#include "results/history_store.h"
+#include "results/history/change_points.h"
+#include "results/history/store.h"
 
 namespace ipcmark::results {
 
@@ -58,4 +58,4 @@ std::string ShownTime(int64_t unix_seconds);
 
 }  // namespace ipcmark::results
 
-#endif  // IPCMARK_RESULTS_TREND_H_
+#endif  // IPCMARK_RESULTS_HISTORY_TREND_H_

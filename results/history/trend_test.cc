@@ -1,4 +1,4 @@
-#include "results/trend.h"
+#include "results/history/trend.h"
 
 #include <cmath>
 #include <filesystem>
@@ -7,7 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "rapidjson/document.h"
-#include "results/history_for_test.h"
+#include "results/history/for_test.h"
 
 namespace ipcmark::results {
 namespace {

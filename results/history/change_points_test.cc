@@ -1,5 +1,5 @@
 // Series whose changes are known, and how often there is an alarm where nothing changed.
-#include "results/change_points.h"
+#include "results/history/change_points.h"
 
 #include <cmath>
 #include <cstdlib>
