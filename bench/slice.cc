@@ -76,8 +76,11 @@ absl::StatusOr<os::Mapping> SliceShared::Create(uint64_t max_samples) {
 
 absl::Status MessageFailure(const char* what, uint64_t n, const IoResult& result, uint32_t expected_bytes) {
   if (!result.ok()) {
-    return absl::InternalError(
-        absl::StrFormat("%s of message %d: %s (errno %d)", what, n, OutcomeName(result.outcome), result.err));
+    const std::string text =
+        absl::StrFormat("%s of message %d: %s (errno %d)", what, n, OutcomeName(result.outcome), result.err);
+    // The other side ended before its time, and says why (ProcessGroup::Join).
+    const bool by_another = result.outcome == Outcome::kClosed || result.outcome == Outcome::kPeerDead;
+    return by_another ? absl::UnavailableError(text) : absl::InternalError(text);
   }
   return absl::DataLossError(absl::StrFormat("%s of message %d: got %d bytes of another message, expected %d of this",
                                              what, n, result.bytes, expected_bytes));

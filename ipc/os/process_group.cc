@@ -31,7 +31,10 @@ namespace {
 constexpr int64_t kCancelLookNanos = 200'000'000;
 constexpr size_t kMessageBytes = 240;
 
-enum ExitCode : int { kExitOk = 0, kExitFailed = 1, kExitOrphaned = 2 };
+enum ExitCode : int { kExitOk = 0, kExitFailed = 1, kExitOrphaned = 2, kExitFailedByAnother = 3 };
+
+// How long Join looks for the cause of a failure that is another child's doing.
+constexpr int64_t kCauseNanos = 1'000'000'000;
 
 }  // namespace
 
@@ -83,7 +86,7 @@ void ProcessGroup::RunChild(int index, int cpu, pid_t parent, absl::FunctionRef<
     memcpy(to, text.data(), std::min(text.size(), kMessageBytes - 1));
   }
   if (__gcov_dump != nullptr) __gcov_dump();
-  _exit(status.ok() ? kExitOk : kExitFailed);
+  _exit(status.ok() ? kExitOk : absl::IsUnavailable(status) ? kExitFailedByAnother : kExitFailed);
 }
 
 absl::StatusOr<int> ProcessGroup::Spawn(std::string role, int cpu, absl::FunctionRef<absl::Status(Gate&)> body) {
@@ -99,7 +102,7 @@ absl::StatusOr<int> ProcessGroup::Spawn(std::string role, int cpu, absl::Functio
   Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   const int err = errno;
   const bool watched = pidfd.valid();
-  children_.push_back({pid, std::move(pidfd), std::move(role), true, false, absl::OkStatus()});
+  children_.push_back({.pid = pid, .pidfd = std::move(pidfd), .role = std::move(role)});
   if (!watched) {
     KillAndReap(index);
     return SyscallError(absl::StrFormat("pidfd_open(%d)", pid), err, "close descriptors, or use Linux 5.3 or later");
@@ -124,7 +127,8 @@ void ProcessGroup::TryReap(int index, bool block) {
     if (WTERMSIG(status) == SIGKILL && child.kill_expected) return;
     child.outcome = absl::AbortedError(absl::StrFormat("%s (process %d) was killed by signal %d (SIG%s)", child.role,
                                                        child.pid, WTERMSIG(status), sigabbrev_np(WTERMSIG(status))));
-  } else if (WEXITSTATUS(status) == kExitFailed) {
+  } else if (WEXITSTATUS(status) == kExitFailed || WEXITSTATUS(status) == kExitFailedByAnother) {
+    child.failed_by_another = WEXITSTATUS(status) == kExitFailedByAnother;
     child.outcome = absl::AbortedError(absl::StrCat(child.role, ": ", shared().messages[index].text));
   } else if (WEXITSTATUS(status) != kExitOk) {
     child.outcome = absl::AbortedError(
@@ -179,13 +183,20 @@ absl::Status ProcessGroup::Start(Deadline deadline) {
 }
 
 absl::Status ProcessGroup::Join(Deadline deadline) {
+  absl::Status consequence;
   for (;;) {
     bool any_running = false;
     for (int index = 0; index < size(); ++index) {
       TryReap(index, /*block=*/false);
-      if (!children_[index].outcome.ok()) return KillAllAndReturn(children_[index].outcome);
-      any_running |= children_[index].running;
+      const Child& child = children_[index];
+      if (!child.outcome.ok() && !child.failed_by_another) return KillAllAndReturn(child.outcome);
+      if (!child.outcome.ok() && consequence.ok()) {
+        consequence = child.outcome;
+        deadline = Slice(deadline, kCauseNanos);
+      }
+      any_running |= child.running;
     }
+    if (!consequence.ok() && (!any_running || HasPassed(deadline))) return KillAllAndReturn(consequence);
     if (!any_running) return absl::OkStatus();
     if (Cancelled()) return KillAllAndReturn(absl::CancelledError("interrupted"));
     if (HasPassed(deadline)) {

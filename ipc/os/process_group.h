@@ -54,7 +54,8 @@ class ProcessGroup {
   absl::Status Start(Deadline deadline);
   // Waits until all children have ended. The first failure, or the deadline, kills everybody and is returned:
   // kAborted for a child that died or failed ("receiver: Receive: peer-dead", "sender was killed by signal 9"),
-  // kDeadlineExceeded naming who still ran.
+  // kDeadlineExceeded naming who still ran. A body that returns kUnavailable failed because another one had: that one's
+  // failure is waited for, up to a second, and returned instead.
   absl::Status Join(Deadline deadline);
   // Waits until child `index` has ended; its outcome. kDeadlineExceeded when it still runs.
   absl::Status JoinOne(int index, Deadline deadline);
@@ -75,9 +76,10 @@ class ProcessGroup {
     pid_t pid;
     Fd pidfd;
     std::string role;
-    bool running;
-    bool kill_expected;
-    absl::Status outcome;
+    bool running = true;
+    bool kill_expected = false;
+    bool failed_by_another = false;  // its body returned kUnavailable
+    absl::Status outcome = absl::OkStatus();
   };
 
   ProcessGroup(Mapping shared, Fd arrivals, int max_children, const std::atomic<bool>* cancel);

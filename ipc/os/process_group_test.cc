@@ -75,6 +75,44 @@ TEST(ProcessGroup, CarriesAFailingChildsMessageToItsParent) {
   EXPECT_EQ(group.Join(After(kWatchdogNanos)), absl::AbortedError("worker: no such queue"));
 }
 
+TEST(ProcessGroup, SaysTheCauseAndNotItsConsequence) {
+  int closed[2];
+  ASSERT_EQ(pipe(closed), 0);
+  ProcessGroup group = Group(2);
+  // Its end is closed, and the other has failed of it, before it says itself why.
+  auto cause = [&](Gate& gate) {
+    close(closed[0]);
+    gate.Arrive();
+    close(closed[1]);
+    for (int yields = 0; yields < 1000; ++yields) sched_yield();
+    return absl::DataLossError("a torn message");
+  };
+  auto consequence = [&](Gate& gate) {
+    close(closed[1]);
+    gate.Arrive();
+    char byte;
+    return read(closed[0], &byte, 1) == 0 ? absl::UnavailableError("closed") : absl::OkStatus();
+  };
+  ASSERT_TRUE(group.Spawn("cause", kAnyCpu, cause).ok());
+  ASSERT_TRUE(group.Spawn("consequence", kAnyCpu, consequence).ok());
+  close(closed[0]);
+  close(closed[1]);
+  ASSERT_TRUE(group.Start(After(kWatchdogNanos)).ok());
+  EXPECT_EQ(group.Join(After(kWatchdogNanos)), absl::AbortedError("cause: a torn message"));
+}
+
+TEST(ProcessGroup, SaysAConsequenceThatHasNoCause) {
+  ProcessGroup group = Group(2);
+  auto fail = [](Gate& gate) {
+    gate.Arrive();
+    return absl::UnavailableError("closed");
+  };
+  ASSERT_TRUE(group.Spawn("quick", kAnyCpu, ArriveAndEnd).ok());
+  ASSERT_TRUE(group.Spawn("worker", kAnyCpu, fail).ok());
+  ASSERT_TRUE(group.Start(After(kWatchdogNanos)).ok());
+  EXPECT_EQ(group.Join(After(kWatchdogNanos)), absl::AbortedError("worker: closed"));
+}
+
 TEST(ProcessGroup, CutsAMessageThatIsLongerThanItsRoom) {
   ProcessGroup group = Group(2);
   auto fail = [](Gate&) { return absl::InternalError(std::string(10'000, 'x')); };
