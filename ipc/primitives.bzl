@@ -30,7 +30,13 @@ def primitive(name, label, header, channel):
     return struct(channel = channel, header = header, label = label, name = name)
 
 def primitive_label(primitive):
-    """The Bazel label of a primitive: `pipe` is //ipc/pipe of this repository, and a label stands for itself."""
+    """The Bazel label of a primitive: `pipe` is //ipc/pipe of this repository, and a label stands for itself.
+
+    Args:
+      primitive: a member of a list of primitives.
+    Returns:
+      The label as a string.
+    """
     if type(primitive) == "struct":
         return primitive.label
     if primitive.startswith("//") or primitive.startswith("@"):
@@ -38,7 +44,13 @@ def primitive_label(primitive):
     return str(Label("//ipc/" + primitive))
 
 def primitive_name(primitive):
-    """The folder, header and namespace of a primitive: the last part of its label."""
+    """The folder, header and namespace of a primitive: the last part of its label.
+
+    Args:
+      primitive: a member of a list of primitives.
+    Returns:
+      The name as a string.
+    """
     if type(primitive) == "struct":
         return primitive.name
     return primitive.split(":")[-1].split("/")[-1]

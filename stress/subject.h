@@ -32,18 +32,21 @@ class SubjectOf : public Subject {
  public:
   absl::Status Create(const Geometry& geometry) override {
     absl::StatusOr<P> object = P::Create(geometry);
-    if (object.ok()) object_.emplace(*std::move(object));
-    return object.status();
+    if (!object.ok()) return object.status();
+    object_.emplace(*std::move(object));
+    return absl::OkStatus();
   }
   absl::Status Open(Side side) override {
     if (side == Side::kSender) {
       absl::StatusOr<SenderOf<P>> end = object_->OpenSender();
-      if (end.ok()) sender_.emplace(*std::move(end));
-      return end.status();
+      if (!end.ok()) return end.status();
+      sender_.emplace(*std::move(end));
+      return absl::OkStatus();
     }
     absl::StatusOr<ReceiverOf<P>> end = object_->OpenReceiver();
-    if (end.ok()) receiver_.emplace(*std::move(end));
-    return end.status();
+    if (!end.ok()) return end.status();
+    receiver_.emplace(*std::move(end));
+    return absl::OkStatus();
   }
   void Close(Side side) override {
     if (side == Side::kSender) {

@@ -9,6 +9,7 @@
 //
 // Every duration is between two NowNanos of one slice, whose processes all have their parent's clock.
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -43,7 +44,7 @@ class Clock {
     clock.base_ticks_ = base_ticks;
     clock.base_nanos_ = base_nanos;
     clock.scaled_nanos_per_tick_ =
-        static_cast<int64_t>(os::kNanosPerSecond / ticks_per_second * static_cast<double>(int64_t{1} << kShift) + 0.5);
+        std::llround(os::kNanosPerSecond / ticks_per_second * static_cast<double>(int64_t{1} << kShift));
     return clock;
   }
 

@@ -29,8 +29,8 @@ struct PeerWord {
 };
 static_assert(sizeof(PeerWord) == 8 && std::atomic<uint64_t>::is_always_lock_free);
 
-// The start time of a process in clock ticks since boot (field 22 of /proc/PID/stat), 0 when it cannot be read. The same
-// in every time namespace whose offset is whole seconds. Does not allocate.
+// The start time of a process in clock ticks since boot (field 22 of /proc/PID/stat), 0 when it cannot be read. The
+// same in every time namespace whose offset is whole seconds. Does not allocate.
 uint64_t ProcessStartTicks(pid_t pid) noexcept;
 
 // Takes `word` for this process. False when a living process holds it (`holder` says which).

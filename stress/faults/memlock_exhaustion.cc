@@ -35,6 +35,7 @@ bool Refused(int result) { return result == -1 && (errno == EPERM || errno == EN
 // The exit status of a process without rights that tries to lock `range`: 0 refused.
 int TryToLock(const SharedRange& range) {
   GiveUpRights();
+  // As /proc/PID/maps says it. NOLINTNEXTLINE(performance-no-int-to-ptr)
   void* const address = reinterpret_cast<void*>(range.address);
   if (!Refused(mlock(address, range.bytes))) return 1;
   if (range.segment >= 0 && !Refused(shmctl(static_cast<int>(range.segment), SHM_LOCK, nullptr))) return 2;
