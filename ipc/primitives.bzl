@@ -56,7 +56,13 @@ def primitive_name(primitive):
     return primitive.split(":")[-1].split("/")[-1]
 
 def primitive_header(primitive):
-    """Its header as #include wants it."""
+    """Its header as #include wants it.
+
+    Args:
+      primitive: a member of a list of primitives.
+    Returns:
+      The path as a string.
+    """
     if type(primitive) == "struct":
         return primitive.header
     folder = primitive_label(primitive).split("//")[-1].split(":")[0]

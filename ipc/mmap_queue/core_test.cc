@@ -120,7 +120,9 @@ TEST(Core, RebuildLeavesCopiesUnderWayAlone) {
   queue.stages()[3].slot = before[2];
   core.Rebuild();
   for (uint32_t stage = 0; stage < core.stage_count(); ++stage) {
-    if (stage != 3) EXPECT_EQ(core.StageSlot(stage), before[stage]) << stage;
+    if (stage != 3) {
+      EXPECT_EQ(core.StageSlot(stage), before[stage]) << stage;
+    }
   }
   EXPECT_NE(core.StageSlot(3), kNoSlot);
   EXPECT_EQ(std::count(before.begin(), before.begin() + 3, core.StageSlot(3)), 0);
