@@ -78,6 +78,9 @@ class SweptCase {
   void BePatient() { patient_ = true; }
 
  protected:
+  // What a check returns that finds a promise broken.
+  static absl::Status Wrong(const std::string& what) { return absl::AbortedError(what); }
+
   Notes& notes_;
   bool patient_ = false;
 };

@@ -59,11 +59,8 @@ class NamedQueue : public Subject {
 
  private:
   static timespec RealTimeOf(Deadline deadline) {
-    timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     if (deadline.never() || deadline.immediate()) return {.tv_sec = 1, .tv_nsec = 0};
-    return os::ToTimespec(now.tv_sec * os::kNanosPerSecond + now.tv_nsec + deadline.monotonic_nanos -
-                          os::MonotonicNanos());
+    return os::RealtimeAt(deadline.monotonic_nanos);
   }
   absl::Status Make(int flags, const Geometry& geometry) {
     return Keep(Queue::Open(

@@ -23,8 +23,6 @@ using sysv_shm::SegmentInfo;
 constexpr size_t kBytes = 3 * 4096 + 1;
 constexpr int kWritten = 0x5a;
 
-absl::Status Wrong(const std::string& what) { return absl::AbortedError(what); }
-
 // Nobody else's: the key carries this process' id, in a range that ftok(3) makes of devices that there are not.
 key_t KeyOfThisProcess() { return static_cast<key_t>(0x7f000000 | (getpid() & 0x3fffff)); }
 

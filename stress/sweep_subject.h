@@ -15,8 +15,6 @@ inline constexpr uint32_t kSweptBytes = 64;
 inline constexpr Geometry kSweptGeometry = {
     .depth_messages = 4, .max_message_bytes = kSweptBytes, .wait = Wait::kBlock};
 
-inline absl::Status Wrong(const std::string& what) { return absl::AbortedError(what); }
-
 class SubjectCase : public SweptCase {
  protected:
   SubjectCase(Notes* notes, uint64_t seed, Subject* subject) : SweptCase(notes), seed_(seed), subject_(*subject) {}

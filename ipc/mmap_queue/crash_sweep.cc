@@ -319,7 +319,7 @@ class Sweep {
 }  // namespace
 
 const std::vector<std::byte>& VictimsMessage(size_t bytes) {
-  static const auto* const kSmall = new std::vector<std::byte>(MessageOf(0, kVictims, 12));
+  static const auto* const kSmall = new std::vector<std::byte>(MessageOf(0, kVictims, kSweptSmallBytes));
   static const auto* const kLarge = new std::vector<std::byte>(MessageOf(0, kVictims, kSweptLargeBytes));
   return bytes <= kSweptMessageBytes ? *kSmall : *kLarge;
 }

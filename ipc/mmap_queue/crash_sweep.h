@@ -10,8 +10,13 @@
 #include <vector>
 
 #include "ipc/mmap_queue/queue.h"
+#include "ipc/mmap_queue/queue_layout.h"
 
 namespace ipcmark::mmap_queue {
+
+// The messages of a scenario are of one of these sizes. The large ones go through stages.
+inline constexpr size_t kSweptSmallBytes = 12;
+inline constexpr size_t kSweptLargeBytes = kStagedBytes;
 
 // Somebody who is blocked in a call when the victim begins.
 enum class Peer : uint8_t { kNone, kReceiver, kSender };
@@ -25,15 +30,14 @@ struct Scenario {
   // How many messages the survivor sends (when the victim receives) or takes (when it sends), one each time that the
   // victim sleeps.
   uint64_t meanwhile = 0;
-  size_t bytes = 12;  // of every message; from kStagedBytes on they go through stages
+  size_t bytes = kSweptSmallBytes;  // of every message, or kSweptLargeBytes
 };
 
 // The victim's message, `bytes` long, and the priority with which it is to be sent.
-const std::vector<std::byte>& VictimsMessage(size_t bytes = 12);
+const std::vector<std::byte>& VictimsMessage(size_t bytes = kSweptSmallBytes);
 inline constexpr uint32_t kVictimsPriority = 5;
 // Of the queue; a buffer has that much room. Smaller messages have queues without stages.
 inline constexpr size_t kSweptMessageBytes = 16;
-inline constexpr size_t kSweptLargeBytes = 2048;
 constexpr size_t RoomFor(size_t bytes) { return bytes <= kSweptMessageBytes ? kSweptMessageBytes : kSweptLargeBytes; }
 
 struct Found {
