@@ -99,8 +99,11 @@ SignalsBlocked::~SignalsBlocked() {
 }
 
 void CountInTransit(Notice& notice, uint32_t woken) noexcept {
+  const int64_t now = os::MonotonicNanos();
+  // Those who are dead by now get no new lease from the living.
+  if (now >= notice.transit_end_nanos) notice.in_transit = 0;
   notice.in_transit += woken;
-  notice.transit_end_nanos = os::MonotonicNanos() + kTransitNanos;
+  notice.transit_end_nanos = now + kTransitNanos;
 }
 
 bool IsToBeAnnounced(Core& core) noexcept {

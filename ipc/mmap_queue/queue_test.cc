@@ -18,6 +18,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ipc/conformance/support.h"
+#include "ipc/mmap_queue/notice.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/error.h"
 #include "ipc/os/namespace_for_test.h"
@@ -68,6 +69,16 @@ void ExpectNext(Queue& queue, uint64_t n, uint32_t expected_priority) {
   buffer.resize(result.bytes);
   EXPECT_TRUE(IsMessageOf(buffer, 0, n)) << "message " << n;
   EXPECT_EQ(priority, expected_priority);
+}
+
+TEST(Notice, ReceiversThatDiedOnTheirWayAreForgottenWhenOthersAreWoken) {
+  Notice notice{};
+  notice.in_transit = 3;
+  notice.transit_end_nanos = os::MonotonicNanos() - 1;
+  CountInTransit(notice, 2);
+  EXPECT_EQ(notice.in_transit, 2U);
+  CountInTransit(notice, 2);
+  EXPECT_EQ(notice.in_transit, 4U);
 }
 
 TEST_P(QueueTest, CarriesMessagesBetweenTwoOpeners) {
