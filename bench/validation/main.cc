@@ -1,5 +1,5 @@
-// Validation: the same work measured by the harness, by straight-line programs without one (reference.c) and by the
-// field's own tool where it is installed, pair by pair in one run, in turned order. Prints how far they agree.
+// Validation: the same work measured by the harness, by straight-line programs without one (reference.c, ring.c) and by
+// the field's own tool where it is installed, pair by pair in one run, in turned order. Prints how far they agree.
 
 #include <cstdio>
 #include <cstdlib>
@@ -36,13 +36,13 @@ struct Two {
   int receiver_cpu;
 };
 
-// `key` of the one row that the harness measures with `clock`; nanoseconds.
-double ByHarness(const std::string& row, const char* key, Two cpus, int64_t count, const char* clock = "auto") {
+// `key` of the one row that the harness measures with these further flags; nanoseconds.
+double ByHarness(const std::string& row, const char* key, Two cpus, int64_t count, const std::string& flags = "") {
   const std::vector<std::string> parts = absl::StrSplit(row, '/');
-  const std::string text = Output(absl::StrFormat(
-      "bench/bench --suite=smoke --primitives=%s --bytes=%s --cpus=%d,%d --clock=%s '--benchmark_filter=^%s/' "
-      "--benchmark_min_time=%dx --benchmark_format=json --benchmark_out=/dev/null 2>/dev/null",
-      parts[1], parts.back(), cpus.sender_cpu, cpus.receiver_cpu, clock, row, count));
+  const std::string text = Output(
+      absl::StrFormat("bench/bench --suite=smoke --primitives=%s --bytes=%s --cpus=%d,%d %s '--benchmark_filter=^%s/' "
+                      "--benchmark_min_time=%dx --benchmark_format=json --benchmark_out=/dev/null 2>/dev/null",
+                      parts[1], parts.back(), cpus.sender_cpu, cpus.receiver_cpu, flags, row, count));
   rapidjson::Document document;
   document.Parse<rapidjson::kParseNanAndInfFlag>(text.c_str());
   if (document.HasParseError() || document["benchmarks"].Size() != 1) return kFailed;
@@ -50,18 +50,19 @@ double ByHarness(const std::string& row, const char* key, Two cpus, int64_t coun
   return found.HasMember(key) ? found[key].GetDouble() : kFailed;
 }
 
-double ByReference(const char* program, Two cpus, int64_t count, int bytes) {
+// The one number that a program of this folder prints.
+double ByProgram(const std::string& command) {
   double nanos = kFailed;
-  const std::string text = Output(absl::StrFormat("bench/validation/reference %s %d %d %d %d", program, cpus.sender_cpu,
-                                                  cpus.receiver_cpu, count, bytes));
-  return absl::SimpleAtod(text, &nanos) ? nanos : kFailed;
+  return absl::SimpleAtod(Output("bench/validation/" + command), &nanos) ? nanos : kFailed;
+}
+
+double ByReference(const char* program, Two cpus, int64_t count, int bytes) {
+  return ByProgram(
+      absl::StrFormat("reference %s %d %d %d %d", program, cpus.sender_cpu, cpus.receiver_cpu, count, bytes));
 }
 
 double ByBarePipe(Two cpus, int64_t count, int bytes) {
-  double nanos = kFailed;
-  const std::string text = Output(
-      absl::StrFormat("bench/validation/bare_pipe %d %d %d %d", cpus.sender_cpu, cpus.receiver_cpu, count, bytes));
-  return absl::SimpleAtod(text, &nanos) ? nanos : kFailed;
+  return ByProgram(absl::StrFormat("bare_pipe %d %d %d %d", cpus.sender_cpu, cpus.receiver_cpu, count, bytes));
 }
 
 // perf has both its processes where it is put itself.
@@ -81,6 +82,21 @@ struct Check {
   std::function<double()> expected;
 };
 
+// The ring of ipc/sysv_shm against the same ring in C. Both read the same clock, once a round trip or every 64
+// messages: of a message that takes 20 ns that would else be a part.
+Check RingCheck(const char* name, const std::string& row, const char* program, Two cpus, int64_t count, int bytes) {
+  constexpr int depth = 256;
+  return {name, 0.95, 1.05,
+          [=] {
+            return ByHarness(absl::StrFormat("%s/%d", row, bytes), "real_time", cpus, count,
+                             absl::StrFormat("--clock=monotonic --depth=%d", depth));
+          },
+          [=] {
+            return ByProgram(absl::StrFormat("ring %s %d %d %d %d %d", program, cpus.sender_cpu, cpus.receiver_cpu,
+                                             count, bytes, depth));
+          }};
+}
+
 std::vector<Check> Checks(Two one_cpu, Two two_cpus, int64_t count) {
   const auto round_trip = [=] { return ByHarness("RoundTrip/pipe/block/8", "real_time", one_cpu, count); };
   const auto straight = [=] { return ByReference("pipe_round_trip", one_cpu, count, 8); };
@@ -99,8 +115,20 @@ std::vector<Check> Checks(Two one_cpu, Two two_cpus, int64_t count) {
        [=] { return ByReference("pipe_throughput", one_cpu, 4 * count, 1024); }},
       {"line ping-pong, two CPUs: harness / straight C", 0.95, 1.05,
        // One read of the clock a trip is part of both: it has to be the same clock.
-       [=] { return ByHarness("RoundTrip/sysv_shm/spin/8", "roofline_ns", two_cpus, 8000, "monotonic"); },
+       [=] { return ByHarness("RoundTrip/sysv_shm/spin/8", "roofline_ns", two_cpus, 8000, "--clock=monotonic"); },
        [=] { return ByReference("line_ping_pong", two_cpus, 2000, 8); }},
+      RingCheck("ring round trip, 64 B, spin, two CPUs: harness / C", "RoundTrip/sysv_shm/spin", "round_trip", two_cpus,
+                4 * count, 64),
+      RingCheck("ring round trip, 4 KiB, spin, two CPUs: harness / C", "RoundTrip/sysv_shm/spin", "round_trip",
+                two_cpus, count, 4096),
+      RingCheck("ring throughput, 64 B, spin, two CPUs: harness / C", "Throughput/sysv_shm/spin", "throughput",
+                two_cpus, 40 * count, 64),
+      RingCheck("ring throughput, 4 KiB, spin, two CPUs: harness / C", "Throughput/sysv_shm/spin", "throughput",
+                two_cpus, 10 * count, 4096),
+      RingCheck("ring round trip, 64 B, block, one CPU: harness / C", "RoundTrip/sysv_shm/block", "round_trip_blocking",
+                one_cpu, count, 64),
+      RingCheck("ring throughput, 64 B, block, one CPU: harness / C", "Throughput/sysv_shm/block",
+                "throughput_blocking", one_cpu, 20 * count, 64),
   };
 }
 

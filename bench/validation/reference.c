@@ -5,24 +5,21 @@
 //
 // pipe_ping_pong does what `perf bench sched pipe` does: one write and one read of so many bytes, which nobody looks
 // at. The other pipes do what ipc/pipe does for such a message: one writev and one readv of a 4-byte length and the
-// payload, whose words are written by one side and summed by the other. A tenth of COUNT and 80 more warm up before the
-// clock starts.
+// payload, whose words are written by one side and summed by the other. The ring is in ring.c.
 
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "bench/validation/straight.h"
 
 enum { kMaxBytes = 4000, kPipeBytes = 128 << 10 };
 
@@ -35,26 +32,8 @@ struct Shared {
 static struct Shared* shared;
 static uint64_t words[kMaxBytes / 8];
 
-static void Die(const char* what) {
-  perror(what);
-  exit(2);
-}
-
-static int64_t Now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-static void Pin(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof(set), &set) != 0) Die("sched_setaffinity");
-}
-
 static void Put(int fd, uint64_t n, uint32_t bytes) {
-  for (uint32_t i = 0; i < bytes / 8; ++i) words[i] = n + i;
+  WriteWords(words, n, bytes);
   struct iovec parts[2] = {{&bytes, sizeof(bytes)}, {words, bytes}};
   if (writev(fd, parts, 2) != (ssize_t)(sizeof(bytes) + bytes)) Die("writev");
 }
@@ -63,28 +42,12 @@ static void Take(int fd, uint64_t n, uint32_t bytes) {
   uint32_t header = 0;
   struct iovec parts[2] = {{&header, sizeof(header)}, {words, bytes}};
   if (readv(fd, parts, 2) != (ssize_t)(sizeof(header) + bytes)) Die("readv");
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < bytes / 8; ++i) sum += words[i] - i;
-  if (header != bytes || sum != n * (bytes / 8)) Die("another message");
+  if (header != bytes || !IsMessage(words, n, bytes)) Die("another message");
 }
 
 static void Pipe(int fds[2]) {
   if (pipe(fds) != 0) Die("pipe");
   if (fcntl(fds[1], F_SETPIPE_SZ, kPipeBytes) < 0) Die("F_SETPIPE_SZ");
-}
-
-// Forks the receiver, which dies with its parent. 0 in the child.
-static pid_t Fork(int sender_cpu, int receiver_cpu) {
-  const pid_t child = fork();
-  if (child < 0) Die("fork");
-  if (child == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
-  Pin(child == 0 ? receiver_cpu : sender_cpu);
-  return child;
-}
-
-static void Reap(pid_t child) {
-  int status = 0;
-  if (waitpid(child, &status, 0) != child || status != 0) Die("receiver");
 }
 
 // Whole or not at all: BYTES are far fewer than PIPE_BUF.
@@ -102,7 +65,7 @@ typedef void Transfer(int fd, uint64_t n, uint32_t bytes);
 
 static inline __attribute__((always_inline)) double RoundTrip(Transfer* put, Transfer* take, int sender_cpu,
                                                               int receiver_cpu, uint64_t count, uint32_t bytes) {
-  const uint64_t warmup = count / 10 + 80;
+  const uint64_t warmup = Warmup(count);
   int there[2];
   int back[2];
   Pipe(there);
@@ -128,7 +91,7 @@ static inline __attribute__((always_inline)) double RoundTrip(Transfer* put, Tra
 
 // From the first send to the last byte received.
 static double PipeThroughput(int sender_cpu, int receiver_cpu, uint64_t count, uint32_t bytes) {
-  const uint64_t warmup = count / 10 + 80;
+  const uint64_t warmup = Warmup(count);
   int fds[2];
   int warm[2];
   Pipe(fds);
@@ -157,7 +120,7 @@ static void AwaitLine(uint64_t value) {
 }
 
 static double LinePingPong(int sender_cpu, int receiver_cpu, uint64_t count) {
-  const uint64_t warmup = count / 10 + 80;
+  const uint64_t warmup = Warmup(count);
   const pid_t child = Fork(sender_cpu, receiver_cpu);
   if (child == 0) {
     for (uint64_t n = 0; n < warmup + count; ++n) {
