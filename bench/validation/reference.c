@@ -30,7 +30,7 @@ struct Shared {
 };
 
 static struct Shared* shared;
-static uint64_t words[kMaxBytes / 8];
+static _Alignas(4096) uint64_t words[kMaxBytes / 8];  // as bench/slice.h has them
 
 static void Put(int fd, uint64_t n, uint32_t bytes) {
   WriteWords(words, n, bytes);

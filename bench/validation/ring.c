@@ -56,7 +56,7 @@ struct End {
   int waits_until_trial;
 };
 
-static uint64_t words[kMaxBytes / 8];
+static _Alignas(kPage) uint64_t words[kMaxBytes / 8];
 static int peer = -1;  // pidfd of the other process
 
 INLINE _Atomic uint64_t* Commit(const struct End* end, uint64_t slot) {
@@ -138,7 +138,10 @@ INLINE void Send(struct End* end, uint64_t n, uint32_t bytes, bool blocks) {
     atomic_store(Commit(end, end->slot), commit);
     Wake(&end->header->receiver_sleeps);
   } else {
+    // Asks all the same whether somebody sleeps, as ipc/sysv_shm does.
     atomic_store_explicit(Commit(end, end->slot), commit, memory_order_release);
+    if (atomic_load_explicit(&end->header->receiver_sleeps, memory_order_relaxed) & 1)
+      Wake(&end->header->receiver_sleeps);
   }
   Step(end);
 }
@@ -201,6 +204,7 @@ INLINE void Receive(struct End* end, uint64_t n, uint32_t bytes, bool blocks) {
     Wake(&end->header->sender_sleeps);
   } else {
     atomic_store_explicit(&end->header->head, end->next, memory_order_release);
+    if (atomic_load_explicit(&end->header->sender_sleeps, memory_order_relaxed) & 1) Wake(&end->header->sender_sleeps);
   }
   if (!IsMessage(words, n, bytes)) Die("another message");
 }

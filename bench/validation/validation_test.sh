@@ -10,9 +10,11 @@ for program in round_trip round_trip_blocking throughput throughput_blocking; do
     bench/validation/ring "$program" 0 0 100 "$bytes" 4 | grep -Eq '^[0-9]+\.[0-9]{3}$'
   done
 done
-bench/validation/bare_pipe 0 0 100 8 | grep -Eq '^[0-9]+\.[0-9]{3}$'
+for program in pipe_round_trip ring_round_trip ring_throughput; do
+  bench/validation/bare "$program" 0 0 100 8 4 | grep -Eq '^[0-9]+\.[0-9]{3}$'
+done
 status=0
-bench/validation/bare_pipe 0 0 100 7 2>/dev/null || status=$?
+bench/validation/bare pipe_round_trip 0 0 100 7 4 2>/dev/null || status=$?
 [ "$status" -eq 2 ]
 status=0
 bench/validation/reference pipe_round_trip 0 0 100 7 2>/dev/null || status=$?
@@ -25,6 +27,7 @@ bench/validation/validation --pairs=2 --count=200 >"$TEST_TMPDIR/table" || statu
 cat "$TEST_TMPDIR/table"
 [ "$status" -eq 3 ]
 [ "$(grep -c 'harness / .* undecided$' "$TEST_TMPDIR/table")" -eq 10 ]
+[ "$(grep -c 'harness / .* not judged$' "$TEST_TMPDIR/table")" -eq 2 ]
 status=0
 bench/validation/validation --pairs=0 2>/dev/null || status=$?
 [ "$status" -eq 2 ]
