@@ -4,7 +4,7 @@
 // usage: reference pipe_round_trip|pipe_ping_pong|pipe_throughput|line_ping_pong SENDER_CPU RECEIVER_CPU COUNT BYTES
 //
 // pipe_ping_pong does what `perf bench sched pipe` does: one write and one read of so many bytes, which nobody looks
-// at. The other pipes do what ipc/pipe does for such a message: one writev and one readv of a 4-byte length and the
+// at. The other pipes do what ipc/pipe does for such a message: one write and one read of a 4-byte length and the
 // payload, whose words are written by one side and summed by the other. The ring is in ring.c.
 
 #define _GNU_SOURCE
@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "bench/validation/straight.h"
@@ -30,19 +29,23 @@ struct Shared {
 };
 
 static struct Shared* shared;
-static _Alignas(4096) uint64_t words[kMaxBytes / 8];  // as bench/slice.h has them
+
+// The length and the payload together are what goes through the pipe; the payload begins with a line.
+static struct {
+  char unused[60];
+  uint32_t bytes;
+  uint64_t words[kMaxBytes / 8];
+} frame __attribute__((aligned(4096)));
 
 static void Put(int fd, uint64_t n, uint32_t bytes) {
-  WriteWords(words, n, bytes);
-  struct iovec parts[2] = {{&bytes, sizeof(bytes)}, {words, bytes}};
-  if (writev(fd, parts, 2) != (ssize_t)(sizeof(bytes) + bytes)) Die("writev");
+  frame.bytes = bytes;
+  WriteWords(frame.words, n, bytes);
+  if (write(fd, &frame.bytes, sizeof(bytes) + bytes) != (ssize_t)(sizeof(bytes) + bytes)) Die("write");
 }
 
 static void Take(int fd, uint64_t n, uint32_t bytes) {
-  uint32_t header = 0;
-  struct iovec parts[2] = {{&header, sizeof(header)}, {words, bytes}};
-  if (readv(fd, parts, 2) != (ssize_t)(sizeof(header) + bytes)) Die("readv");
-  if (header != bytes || !IsMessage(words, n, bytes)) Die("another message");
+  if (read(fd, &frame.bytes, sizeof(bytes) + bytes) != (ssize_t)(sizeof(bytes) + bytes)) Die("read");
+  if (frame.bytes != bytes || !IsMessage(frame.words, n, bytes)) Die("another message");
 }
 
 static void Pipe(int fds[2]) {
@@ -53,12 +56,12 @@ static void Pipe(int fds[2]) {
 // Whole or not at all: BYTES are far fewer than PIPE_BUF.
 static void PutPlain(int fd, uint64_t n, uint32_t bytes) {
   (void)n;
-  if (write(fd, words, bytes) != (ssize_t)bytes) Die("write");
+  if (write(fd, frame.words, bytes) != (ssize_t)bytes) Die("write");
 }
 
 static void TakePlain(int fd, uint64_t n, uint32_t bytes) {
   (void)n;
-  if (read(fd, words, bytes) != (ssize_t)bytes) Die("read");
+  if (read(fd, frame.words, bytes) != (ssize_t)bytes) Die("read");
 }
 
 typedef void Transfer(int fd, uint64_t n, uint32_t bytes);
