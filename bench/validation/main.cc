@@ -132,7 +132,9 @@ std::vector<Check> RingChecks(Two one_cpu, Two two_cpus, int64_t count) {
 }
 
 std::vector<Check> Checks(Two one_cpu, Two two_cpus, int64_t count) {
-  const auto round_trip = [=] { return ByHarness("RoundTrip/pipe/block/8", "real_time", one_cpu, count); };
+  const auto round_trip = [=] {
+    return ByHarness("RoundTrip/pipe/block/8", "real_time", one_cpu, count, "--depth=64");
+  };
   const auto straight = [=] { return ByReference("pipe_round_trip", one_cpu, count, 8); };
   return {
       {"pipe round trip, one CPU: harness / straight C", 0.95, 1.02, round_trip, straight},
@@ -145,7 +147,7 @@ std::vector<Check> Checks(Two one_cpu, Two two_cpus, int64_t count) {
        [=] { return ByReference("pipe_ping_pong", one_cpu, 8 * count, sizeof(int)); },
        [=] { return ByPerf(one_cpu, 8 * count); }},
       {"pipe throughput, 1 KiB, one CPU: harness / straight C", 0.95, 1.05,
-       [=] { return ByHarness("Throughput/pipe/block/1024", "real_time", one_cpu, 4 * count); },
+       [=] { return ByHarness("Throughput/pipe/block/1024", "real_time", one_cpu, 4 * count, "--depth=64"); },
        [=] { return ByReference("pipe_throughput", one_cpu, 4 * count, 1024); }},
       {"line ping-pong, two CPUs: harness / straight C", 0.95, 1.05,
        // One read of the clock a trip is part of both: it has to be the same clock.
