@@ -47,8 +47,10 @@ double ByHarness(const std::string& row, const char* key, Two cpus, int64_t coun
                       parts[1], parts.back(), cpus.sender_cpu, cpus.receiver_cpu, flags, row, count));
   rapidjson::Document document;
   document.Parse<rapidjson::kParseNanAndInfFlag>(text.c_str());
-  if (document.HasParseError() || document["benchmarks"].Size() != 1) return kFailed;
-  const auto& found = document["benchmarks"][0];
+  if (document.HasParseError()) return kFailed;
+  const rapidjson::Value& rows = std::as_const(document)["benchmarks"];
+  if (rows.Size() != 1) return kFailed;
+  const rapidjson::Value& found = rows[0];
   return found.HasMember(key) ? found[key].GetDouble() : kFailed;
 }
 

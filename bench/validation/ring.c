@@ -224,7 +224,7 @@ static struct End Create(uint32_t bytes, uint32_t depth) {
   if (id < 0) Die("shmget");
   char* memory = shmat(id, NULL, 0);
   if (shmctl(id, IPC_RMID, NULL) != 0) Die("shmctl");
-  if (memory == (char*)-1) Die("shmat");
+  if ((intptr_t)memory == -1) Die("shmat");
   return (struct End){.header = (struct Header*)memory,
                       .slots = memory + sizeof(struct Header),
                       .payloads = memory + offset,
