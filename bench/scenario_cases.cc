@@ -176,7 +176,8 @@ absl::Status SleepersOnly(const PrimitiveEntry& /*primitive*/, const SliceSpec& 
 
 enum class Sizes : uint8_t { kAll, kInPlace, kSmall };
 
-struct Scenario {
+// In the order in which the table below reads, some bytes larger for it.
+struct Scenario {  // NOLINT(clang-analyzer-optin.performance.Padding)
   const char* name;
   int objects;              // that it holds at once
   uint32_t depth_messages;  // unless the user chooses; kAutoDepth

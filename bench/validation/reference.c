@@ -154,9 +154,10 @@ static double LinePingPong(int sender_cpu, int receiver_cpu, uint64_t count) {
   }
   Reap(child);
   qsort(samples, count, sizeof(*samples), Compare);
-  const double median = (double)samples[count / 2];
+  const uint64_t middle = count / 2;
+  const int64_t median = samples[middle];
   free(samples);
-  return median;
+  return (double)median;
 }
 
 int main(int argc, char** argv) {
