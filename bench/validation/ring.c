@@ -56,7 +56,9 @@ struct End {
   int waits_until_trial;
 };
 
-static _Alignas(kPage) uint64_t words[kMaxBytes / 8];
+// In the middle of a page, as bench/slice.h has it.
+static _Alignas(kPage) uint64_t page_and_words[(kPage / 2 + kMaxBytes) / 8];
+static uint64_t* const words = page_and_words + kPage / 2 / 8;
 static int peer = -1;  // pidfd of the other process
 
 INLINE _Atomic uint64_t* Commit(const struct End* end, uint64_t slot) {
