@@ -83,6 +83,19 @@ TEST(Cases, WhatAPrimitiveCannotIsSkippedWithItsReason) {
                              Not(Contains(HasSubstr("RoundTrip/sysv_shm")))));
 }
 
+TEST(Cases, OpenLoopSearchesTheHighestRateForBothArrivals) {
+  Options options = SizesOf({64});
+  options.suite = "quick";
+  const absl::StatusOr<CaseList> list = BuildCases(options);
+  ASSERT_TRUE(list.ok()) << list.status();
+  std::vector<std::string> rows;
+  for (const Case& one : list->cases) {
+    if (one.name.find("/narrow/block/64/load:highest") != std::string::npos) rows.push_back(one.name + one.size);
+  }
+  EXPECT_THAT(rows, ElementsAre("OpenLoop/narrow/block/64/load:highest64 B highest",
+                                "OpenLoop/narrow/block/64/load:highest/arrivals:fixed64 B highest fixed"));
+}
+
 TEST(Cases, CarryWhatTheirRowShows) {
   Options options = SizesOf({1 << 20});
   options.sender_cpu = 3;

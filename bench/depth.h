@@ -120,7 +120,7 @@ class FilledQueue {
   SenderOf<P> sender_;
   ReceiverOf<P> receiver_;
   Priorities priorities_;
-  std::vector<uint64_t> words_;
+  Words words_;
   uint64_t next_ = 0;         // number of the next message
   uint64_t taken_count_ = 0;  // messages received
   uint64_t sent_ = 0;         // sums over what was sent and received

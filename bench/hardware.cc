@@ -77,7 +77,7 @@ absl::StatusOr<SliceResult> MeasureAlone(Limit limit, const SliceSpec& spec) {
   absl::StatusOr<os::Mapping> mapping = SliceShared::Create(std::min(spec.messages / kBatch + 1, kMaxSamples));
   if (!mapping.ok()) return mapping.status();
   SliceShared& shared = SliceShared::In(*mapping);
-  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
+  Words words(spec.message_bytes / sizeof(uint64_t));
   // Any rate will do.
   const Clock clock = limit == Limit::kTscRead ? Clock::Tsc(0, 0, os::kNanosPerSecond) : Clock();
   const auto read_clock = [&](uint64_t /*first*/, uint64_t count) {

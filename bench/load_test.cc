@@ -149,11 +149,15 @@ TEST(OpenLoop, MeasuresTheCapacityOnceAndSearchesBelowIt) {
   EXPECT_EQ(Extra(*half, "load"), 0.5);
   spec.load = 0;
   const double before = capacity;
-  const absl::StatusOr<SliceResult> highest = OpenLoop<mmap_queue::Channel>(spec);
-  ASSERT_TRUE(highest.ok()) << highest.status();
-  EXPECT_EQ(capacity, before);
-  EXPECT_GE(Extra(*highest, "highest_rate"), 0);
-  EXPECT_LE(Extra(*highest, "highest_rate"), capacity);
+  for (const Arrivals arrivals : {Arrivals::kPoisson, Arrivals::kFixed}) {
+    spec.arrivals = arrivals;
+    const absl::StatusOr<SliceResult> highest = OpenLoop<mmap_queue::Channel>(spec);
+    ASSERT_TRUE(highest.ok()) << highest.status();
+    EXPECT_EQ(capacity, before);
+    EXPECT_GE(Extra(*highest, "highest_rate"), 0);
+    EXPECT_LE(Extra(*highest, "highest_rate"), capacity);
+    EXPECT_EQ(Extra(*highest, "highest_rate") > 0, IsInTime(*highest)) << "its slice is the one that was in time";
+  }
 }
 
 TEST(OpenLoop, AMessageThatIsNotTheOneDueIsNoticed) {

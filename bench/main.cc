@@ -172,7 +172,7 @@ int Main(int argc, char** argv) {
   if (!list.ok()) return Refuse(list.status());
   absl::Status initialised = InitialiseBenchmark(*flags, *timing);
   if (!initialised.ok()) return Refuse(initialised);
-  absl::StatusOr<int> rows = CountMatching(list->cases, benchmark::GetBenchmarkFilter());
+  absl::StatusOr<int> rows = ApplyFilter(benchmark::GetBenchmarkFilter(), *list);
   if (!rows.ok()) return Refuse(rows.status());
   if (*rows == 0) {
     return Refuse(absl::InvalidArgumentError(absl::StrCat("--benchmark_filter=", benchmark::GetBenchmarkFilter(),

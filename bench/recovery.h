@@ -78,7 +78,7 @@ absl::Status HammerSends(P& object, os::Gate& gate, const SliceSpec& spec, Recov
   auto sender = object.OpenSender();
   if (!sender.ok()) return sender.status();
   if (!role.stands_by) gate.Arrive();
-  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
+  Words words(spec.message_bytes / sizeof(uint64_t));
   const uint32_t self = role.survives ? kSurvivingSender : kVictimSender;
   for (uint64_t n = 0;;) {
     // Acquire: a message with the flag was begun after the kill.
@@ -109,7 +109,7 @@ absl::Status HammerReceives(P& object, os::Gate& gate, const SliceSpec& spec, Re
   auto receiver = object.OpenReceiver();
   if (!receiver.ok()) return receiver.status();
   if (!role.stands_by) gate.Arrive();
-  std::vector<uint64_t> words(spec.message_bytes / sizeof(uint64_t));
+  Words words(spec.message_bytes / sizeof(uint64_t));
   uint64_t next[2] = {};
   for (uint64_t taken = 0;;) {
     const IoResult result = RetryInterrupted(

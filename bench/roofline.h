@@ -19,9 +19,9 @@
 #include <atomic>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "absl/status/statusor.h"
+#include "bench/slice.h"
 #include "ipc/channel.h"
 #include "ipc/os/mapping.h"
 
@@ -77,8 +77,8 @@ class OneCopy {
   uint64_t messages_per_chunk_;
   uint64_t chunks_;  // in memory
   uint64_t chunks_per_burst_;
-  uint64_t next_ = 0;          // of this process's copy: chunks so far
-  std::vector<uint64_t> out_;  // the follower's copy of a message
+  uint64_t next_ = 0;  // of this process's copy: chunks so far
+  Words out_;          // the follower's copy of a message
 };
 
 }  // namespace ipcmark::bench

@@ -90,22 +90,27 @@ std::vector<Variant> FilledDepths(const ScenarioAxes& axes) {
 std::vector<Variant> Loads(const ScenarioAxes& axes) {
   std::vector<Variant> variants;
   for (const Arrivals arrivals : {Arrivals::kPoisson, Arrivals::kFixed}) {
+    const bool fixed = arrivals == Arrivals::kFixed;
+    const auto add = [&](Variant variant) {
+      if (fixed) variant.name += "/arrivals:fixed";
+      if (fixed) variant.size += " fixed";
+      variant.changes.arrivals = arrivals;
+      variants.push_back(std::move(variant));
+    };
     for (uint32_t percent : axes.load_percents) {
       Variant variant = Plain();
-      const bool fixed = arrivals == Arrivals::kFixed;
-      variant.name = absl::StrCat("/load:", percent, fixed ? "/arrivals:fixed" : "");
-      variant.size = absl::StrCat(" at ", percent, "%", fixed ? " fixed" : "");
+      variant.name = absl::StrCat("/load:", percent);
+      variant.size = absl::StrCat(" at ", percent, "%");
       variant.changes.load = percent / 100.0;
-      variant.changes.arrivals = arrivals;
-      variants.push_back(variant);
+      add(std::move(variant));
     }
-  }
-  if (axes.highest_load) {
-    Variant variant = Plain();
-    variant.name = "/load:highest";
-    variant.size = " highest";
-    variant.fixed_messages = kMinProbeMessages;  // in name only: each slice of the search has its own number
-    variants.push_back(variant);
+    if (axes.highest_load) {
+      Variant variant = Plain();
+      variant.name = "/load:highest";
+      variant.size = " highest";
+      variant.fixed_messages = kMinProbeMessages;  // in name only: each slice of the search has its own number
+      add(std::move(variant));
+    }
   }
   return variants;
 }
@@ -171,7 +176,8 @@ absl::Status SleepersOnly(const PrimitiveEntry& /*primitive*/, const SliceSpec& 
 
 enum class Sizes : uint8_t { kAll, kInPlace, kSmall };
 
-struct Scenario {
+// In the order in which the table below reads, some bytes larger for it.
+struct Scenario {  // NOLINT(clang-analyzer-optin.performance.Padding)
   const char* name;
   int objects;              // that it holds at once
   uint32_t depth_messages;  // unless the user chooses; kAutoDepth

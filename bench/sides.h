@@ -10,7 +10,6 @@
 #include <span>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "bench/machine/clock.h"
@@ -58,7 +57,7 @@ struct Copied {
 template <typename End, typename Carry = Copied>
 struct Side {
   End end;
-  std::vector<uint64_t> words;
+  Words words;
 
   [[nodiscard]] bool Give(uint64_t n, absl::Status& failure) { return Carry::Give(end, words, n, failure); }
   [[nodiscard]] bool Take(uint64_t n, absl::Status& failure) { return Carry::Take(end, words, n, failure); }
@@ -83,7 +82,7 @@ struct Side {
 template <typename Carry = Copied, typename End>
 absl::StatusOr<Side<End, Carry>> SideOf(absl::StatusOr<End> end, const SliceSpec& spec) {
   if (!end.ok()) return end.status();
-  return Side<End, Carry>{*std::move(end), std::vector<uint64_t>(spec.message_bytes / sizeof(uint64_t))};
+  return Side<End, Carry>{*std::move(end), Words(spec.message_bytes / sizeof(uint64_t))};
 }
 
 // Opens the end of a process that has no other of this object.

@@ -4,7 +4,7 @@
 #include <random>
 #include <utility>
 
-#include "results/harrell_davis.h"
+#include "results/statistics/harrell_davis.h"
 
 namespace ipcmark::results {
 namespace {

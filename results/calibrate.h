@@ -16,8 +16,8 @@
 #include <string>
 #include <vector>
 
-#include "results/interval.h"
-#include "results/sequential.h"
+#include "results/statistics/interval.h"
+#include "results/statistics/sequential.h"
 
 namespace ipcmark::results {
 

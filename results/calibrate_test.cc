@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "gtest/gtest.h"
-#include "results/noise_for_test.h"
+#include "results/statistics/noise_for_test.h"
 
 namespace ipcmark::results {
 namespace {

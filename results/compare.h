@@ -26,8 +26,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "results/interval.h"
 #include "results/run_file.h"
+#include "results/statistics/interval.h"
 
 namespace ipcmark::results {
 

@@ -18,7 +18,7 @@
 
 #include "absl/status/statusor.h"
 #include "results/compare.h"
-#include "results/sequential.h"
+#include "results/statistics/sequential.h"
 
 namespace ipcmark::results {
 

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "results/compare_options.h"
-#include "results/signed_rank.h"
+#include "results/statistics/signed_rank.h"
 
 namespace ipcmark::results {
 

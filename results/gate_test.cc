@@ -12,9 +12,9 @@
 #include "rapidjson/document.h"
 #include "results/gate_options.h"
 #include "results/gate_report.h"
-#include "results/noise_for_test.h"
 #include "results/revisions.h"
 #include "results/slice.h"
+#include "results/statistics/noise_for_test.h"
 
 namespace ipcmark::results {
 namespace {

@@ -10,7 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "results/harrell_davis.h"
+#include "results/statistics/harrell_davis.h"
 
 namespace ipcmark::results {
 namespace {

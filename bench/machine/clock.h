@@ -79,7 +79,7 @@ inline void UseClock(const Clock& clock) noexcept { internal::clock_in_use = clo
 inline const Clock& ClockInUse() noexcept { return internal::clock_in_use; }
 
 // Now, by this process's clock.
-inline int64_t NowNanos() noexcept { return internal::clock_in_use.Now(); }
+[[gnu::always_inline]] inline int64_t NowNanos() noexcept { return internal::clock_in_use.Now(); }
 
 // What the processor and the kernel say of the TSC.
 struct TscSupport {

@@ -86,7 +86,7 @@ std::string Mitigations(const std::string& root) {
 }
 
 std::string Hypervisor(const std::string& root) {
-  const std::string type = FirstLine(root + "/sys/hypervisor/type");
+  std::string type = FirstLine(root + "/sys/hypervisor/type");
   if (type != kUnknown) return type;
   const std::string flags = " " + FirstCpuInfo(root, "flags") + " ";
   if (flags.find(" hypervisor ") == std::string::npos) return "none";

@@ -5,7 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "bench/report/complexity.h"
 #include "bench/report/format.h"
 
@@ -100,17 +102,46 @@ std::string Heading(const Case& one) {
                       rest, "\n");
 }
 
-// The reasons, each once, with the first name that it applies to and how many more.
+// What was left out for one reason.
+struct SkippedRows {
+  std::string reason;
+  std::string first;                       // row
+  std::vector<std::string> subjects = {};  // primitives, where the reason begins with one
+  int rows = 0;
+};
+
+// Folded: each reason once, primitives of which the same is said together.
+std::vector<SkippedRows> Fold(const std::vector<SkippedCase>& skipped) {
+  std::vector<SkippedRows> folded;
+  for (const SkippedCase& one : skipped) {
+    const std::vector<std::string> parts = absl::StrSplit(one.name, '/');
+    const std::string subject = parts.size() > 1 ? parts[1] : "";
+    absl::string_view rest = one.reason;
+    const bool is_named = !subject.empty() && absl::ConsumePrefix(&rest, subject) &&
+                          (absl::ConsumePrefix(&rest, ": ") || absl::ConsumePrefix(&rest, " "));
+    const std::string reason = is_named ? std::string(rest) : one.reason;
+    auto found = std::find_if(folded.begin(), folded.end(), [&](const SkippedRows& rows) {
+      return rows.reason == reason && rows.subjects.empty() != is_named;
+    });
+    if (found == folded.end()) found = folded.insert(folded.end(), {.reason = reason, .first = one.name});
+    ++found->rows;
+    if (is_named && std::count(found->subjects.begin(), found->subjects.end(), subject) == 0) {
+      found->subjects.push_back(subject);
+    }
+  }
+  return folded;
+}
+
 std::string SkippedLines(const std::vector<SkippedCase>& skipped) {
   std::string lines;
-  std::vector<std::string> seen;
-  for (const SkippedCase& one : skipped) {
-    if (std::count(seen.begin(), seen.end(), one.reason) != 0) continue;
-    seen.push_back(one.reason);
-    const auto same = std::count_if(skipped.begin(), skipped.end(),
-                                    [&](const SkippedCase& other) { return other.reason == one.reason; });
-    absl::StrAppend(&lines, "  ", one.name, same > 1 ? absl::StrFormat(" and %d more", same - 1) : "", ": ", one.reason,
-                    "\n");
+  for (const SkippedRows& one : Fold(skipped)) {
+    if (one.subjects.empty()) {
+      absl::StrAppend(&lines, "  ", one.first, one.rows > 1 ? absl::StrFormat(" and %d more", one.rows - 1) : "", ": ",
+                      one.reason, "\n");
+    } else {
+      absl::StrAppend(&lines, "  ", one.reason, ": ", absl::StrJoin(one.subjects, ", "),
+                      absl::StrFormat(" (%d row%s)", one.rows, one.rows > 1 ? "s" : ""), "\n");
+    }
   }
   return lines.empty() ? "" : absl::StrCat("\nskipped\n", lines);
 }

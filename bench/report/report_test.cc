@@ -15,6 +15,7 @@ namespace {
 
 using testing::AllOf;
 using testing::ContainsRegex;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -175,6 +176,47 @@ TEST(Table, ListsFailedRowsWithTheirReasonsAndNoNumber) {
 TEST(Table, ListsEveryReasonForSkippingOnce) {
   const std::string table = Table({}, {{"a", "cannot"}, {"b", "will not"}, {"c", "cannot"}}, {});
   EXPECT_EQ(table, "\nskipped\n  a and 1 more: cannot\n  b: will not\n");
+}
+
+TEST(Table, FoldsWhatIsSaidOfSeveralPrimitives) {
+  const std::string table = Table({},
+                                  {{"A/mmap_queue/spin/8", "mmap_queue cannot spin"},
+                                   {"A/pipe/spin/8", "pipe cannot spin"},
+                                   {"A/pipe/spin/64", "pipe: cannot spin"},
+                                   {"A/pipe/block/8", "pipe_of_another: cannot"},
+                                   {"B/kernel_mq/block/8", "kernel_mq cannot block"}},
+                                  {});
+  EXPECT_EQ(table,
+            "\nskipped\n  cannot spin: mmap_queue, pipe (3 rows)\n  A/pipe/block/8: pipe_of_another: cannot\n"
+            "  cannot block: kernel_mq (1 row)\n");
+}
+
+// What is left when this is the value of --benchmark_filter.
+std::vector<std::string> SkippedWith(const std::string& filter, int expected_rows) {
+  CaseList list = {
+      .cases = {CaseOf("Throughput/pipe/block/8"), CaseOf("RoundTrip/pipe/block/8")},
+      .skipped = {{"Throughput/pipe/spin/8", "x"}, {"RoundTrip/pipe/spin/8", "x"}, {"placement:smt", "y"}}};
+  const absl::StatusOr<int> rows = ApplyFilter(filter, list);
+  EXPECT_TRUE(rows.ok()) << rows.status();
+  EXPECT_EQ(rows.value_or(-1), expected_rows) << filter;
+  EXPECT_THAT(list.cases, SizeIs(2)) << "Google Benchmark finds them itself";
+  std::vector<std::string> names;
+  for (const SkippedCase& one : list.skipped) names.push_back(one.name);
+  return names;
+}
+
+TEST(ApplyFilter, LeavesOutSkippedRowsThatNobodyAskedFor) {
+  const std::string throughput = "Throughput/pipe/spin/8";
+  const std::string round_trip = "RoundTrip/pipe/spin/8";
+  const std::string placement = "placement:smt";
+  EXPECT_THAT(SkippedWith("", 2), ElementsAre(throughput, round_trip, placement));
+  EXPECT_THAT(SkippedWith("all", 2), ElementsAre(throughput, round_trip, placement));
+  EXPECT_THAT(SkippedWith("^Throughput", 1), ElementsAre(throughput, placement));
+  EXPECT_THAT(SkippedWith("-^Throughput", 1), ElementsAre(round_trip, placement));
+  EXPECT_THAT(SkippedWith("manual_time$", 2), ElementsAre(throughput, round_trip, placement));
+  EXPECT_THAT(SkippedWith("^Throughput/pipe/block", 1), ElementsAre(placement));
+  CaseList list;
+  EXPECT_THAT(std::string(ApplyFilter("(", list).status().message()), HasSubstr("no regular expression"));
 }
 
 TEST(Table, OfNothingIsEmpty) { EXPECT_THAT(Table({CaseOf("x")}, {}, {}), IsEmpty()); }

@@ -184,7 +184,7 @@ void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* canc
   }
 }
 
-absl::StatusOr<int> CountMatching(const std::vector<Case>& cases, const std::string& filter) {
+absl::StatusOr<int> ApplyFilter(const std::string& filter, CaseList& list) {
   const bool negated = !filter.empty() && filter[0] == '-';
   std::regex regex;
   try {
@@ -193,11 +193,17 @@ absl::StatusOr<int> CountMatching(const std::vector<Case>& cases, const std::str
     return absl::InvalidArgumentError(absl::StrCat("--benchmark_filter=", filter, ": no regular expression (",
                                                    error.what(), "); quote it for the shell"));
   }
-  if (filter.empty() || filter == "all") return static_cast<int>(cases.size());
-  return static_cast<int>(std::count_if(cases.begin(), cases.end(), [&](const Case& one) {
+  if (filter.empty() || filter == "all") return static_cast<int>(list.cases.size());
+  const auto selects = [&](const std::string& name) {
     // Google Benchmark matches the name with what it appends to it.
-    return std::regex_search(one.name + "/manual_time", regex) != negated;
-  }));
+    return std::regex_search(name + "/manual_time", regex) != negated;
+  };
+  std::erase_if(list.skipped, [&](const SkippedCase& one) {
+    const bool is_row = one.name.find('/') != std::string::npos;
+    return is_row && !selects(one.name);
+  });
+  return static_cast<int>(
+      std::count_if(list.cases.begin(), list.cases.end(), [&](const Case& one) { return selects(one.name); }));
 }
 
 }  // namespace ipcmark::bench

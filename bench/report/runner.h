@@ -66,9 +66,10 @@ using SliceObserver = std::function<void(const Case&, const SliceResult&)>;
 void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress,
                    int64_t messages = 0, const SliceObserver& observe = nullptr);
 
-// How many of the names the value of --benchmark_filter selects (POSIX extended, a leading '-' negates, as Google
-// Benchmark has it). kInvalidArgument when it is no regular expression.
-absl::StatusOr<int> CountMatching(const std::vector<Case>& cases, const std::string& filter);
+// How many of the list's cases the value of --benchmark_filter selects (POSIX extended, a leading '-' negates, as
+// Google Benchmark has it), which then finds them itself. Skipped ones that it does not select leave the list: nobody
+// asked for them. Those without a row's name (a placement) stay. kInvalidArgument when it is no regular expression.
+absl::StatusOr<int> ApplyFilter(const std::string& filter, CaseList& list);
 
 }  // namespace ipcmark::bench
 

@@ -5,18 +5,29 @@ set -eu
 for program in pipe_round_trip pipe_ping_pong pipe_throughput line_ping_pong; do
   bench/validation/reference "$program" 0 0 100 8 | grep -Eq '^[0-9]+\.[0-9]{3}$'
 done
-bench/validation/bare_pipe 0 0 100 8 | grep -Eq '^[0-9]+\.[0-9]{3}$'
+for program in round_trip round_trip_blocking throughput throughput_blocking; do
+  for bytes in 64 264 4096; do  # packed, by lines, by pages
+    bench/validation/ring "$program" 0 0 100 "$bytes" 4 | grep -Eq '^[0-9]+\.[0-9]{3}$'
+  done
+done
+for program in pipe_round_trip ring_round_trip ring_throughput; do
+  bench/validation/bare "$program" 0 0 100 8 4 | grep -Eq '^[0-9]+\.[0-9]{3}$'
+done
 status=0
-bench/validation/bare_pipe 0 0 100 7 2>/dev/null || status=$?
+bench/validation/bare pipe_round_trip 0 0 100 7 4 2>/dev/null || status=$?
 [ "$status" -eq 2 ]
 status=0
 bench/validation/reference pipe_round_trip 0 0 100 7 2>/dev/null || status=$?
 [ "$status" -eq 2 ]
 status=0
+bench/validation/ring round_trip 0 0 100 8 0 2>/dev/null || status=$?
+[ "$status" -eq 2 ]
+status=0
 bench/validation/validation --pairs=2 --count=200 >"$TEST_TMPDIR/table" || status=$?
 cat "$TEST_TMPDIR/table"
 [ "$status" -eq 3 ]
-[ "$(grep -c 'harness / .* undecided$' "$TEST_TMPDIR/table")" -eq 4 ]
+[ "$(grep -c 'harness / .* undecided$' "$TEST_TMPDIR/table")" -eq 10 ]
+[ "$(grep -c 'harness / .* not judged$' "$TEST_TMPDIR/table")" -eq 2 ]
 status=0
 bench/validation/validation --pairs=0 2>/dev/null || status=$?
 [ "$status" -eq 2 ]

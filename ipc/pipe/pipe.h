@@ -36,6 +36,8 @@ class Sender {
   IoResult Send(std::span<const std::byte> message, Deadline deadline) noexcept;
 
  private:
+  // Send for frames above PIPE_BUF.
+  IoResult SendInParts(std::span<const std::byte> message, Deadline deadline) noexcept;
   // Waits until the pipe may take a frame's first bytes; ok, or why not.
   IoResult AwaitRoom(size_t frame_bytes, Deadline deadline) noexcept;
 
@@ -55,8 +57,12 @@ class Receiver {
   IoResult Receive(std::span<std::byte> buffer, Deadline deadline) noexcept;
 
  private:
-  // Reads a header and, if it comes along, the payload into `buffer`. ok with bytes = payload bytes now in `buffer`.
-  IoResult ReadHeader(std::span<std::byte> buffer, Deadline deadline) noexcept;
+  // Receive for all that one read does not settle. It has taken `frame_bytes` bytes of a frame: into `header`, and
+  // behind that into `buffer`.
+  IoResult ReceiveInParts(std::span<std::byte> buffer, Deadline deadline, uint32_t header, size_t frame_bytes) noexcept;
+  // Completes a header of which `header` has the first `got` bytes. If there are more, or come along, they are payload
+  // in `buffer`: ok with bytes = payload bytes there.
+  IoResult ReadHeader(std::span<std::byte> buffer, Deadline deadline, uint32_t header, size_t got) noexcept;
   // Completes the frame whose first `got` payload bytes are in `buffer`.
   IoResult ReadRest(std::span<std::byte> buffer, size_t got, Deadline deadline) noexcept;
   void Carry(std::span<const std::byte> bytes) noexcept;

@@ -8,9 +8,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "results/interval.h"
 #include "results/run_file.h"
 #include "results/sha256.h"
+#include "results/statistics/interval.h"
 
 namespace ipcmark::results {
 namespace {

@@ -12,9 +12,9 @@
 #include "rapidjson/prettywriter.h"
 #include "rapidjson/stringbuffer.h"
 #include "results/compare.h"
-#include "results/interval.h"
 #include "results/json_put.h"
 #include "results/report_formats.h"
+#include "results/statistics/interval.h"
 #include "results/text.h"
 
 namespace ipcmark::results {

@@ -13,13 +13,13 @@
 // 2 - 2 Phi(z(alpha / 2K) / sqrt(t)) with t = pairs / last look, has granted since the look before. The levels of all
 // looks add up to alpha / K, so by Bonferroni's inequality a suite of K benchmarks without a change fails with a
 // probability below alpha whatever the noise is, and by far below where the ratio is 1 and not 1 + dead_band.
-#ifndef IPCMARK_RESULTS_SEQUENTIAL_H_
-#define IPCMARK_RESULTS_SEQUENTIAL_H_
+#ifndef IPCMARK_RESULTS_STATISTICS_SEQUENTIAL_H_
+#define IPCMARK_RESULTS_STATISTICS_SEQUENTIAL_H_
 
 #include <cstddef>
 #include <vector>
 
-#include "results/interval.h"
+#include "results/statistics/interval.h"
 
 namespace ipcmark::results {
 
@@ -77,4 +77,4 @@ class SequentialTest {
 
 }  // namespace ipcmark::results
 
-#endif  // IPCMARK_RESULTS_SEQUENTIAL_H_
+#endif  // IPCMARK_RESULTS_STATISTICS_SEQUENTIAL_H_

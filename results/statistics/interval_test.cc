@@ -1,4 +1,4 @@
-#include "results/interval.h"
+#include "results/statistics/interval.h"
 
 #include <algorithm>
 #include <cmath>

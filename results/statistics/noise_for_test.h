@@ -8,8 +8,8 @@
 //              the two slices of a pair,
 //   noise      normal, independent from slice to slice,
 //   outliers   now and then a slice is slower by a random factor.
-#ifndef IPCMARK_RESULTS_NOISE_FOR_TEST_H_
-#define IPCMARK_RESULTS_NOISE_FOR_TEST_H_
+#ifndef IPCMARK_RESULTS_STATISTICS_NOISE_FOR_TEST_H_
+#define IPCMARK_RESULTS_STATISTICS_NOISE_FOR_TEST_H_
 
 #include <cmath>
 #include <cstdint>
@@ -63,4 +63,4 @@ class NoisyMachine {
 
 }  // namespace ipcmark::results
 
-#endif  // IPCMARK_RESULTS_NOISE_FOR_TEST_H_
+#endif  // IPCMARK_RESULTS_STATISTICS_NOISE_FOR_TEST_H_

@@ -1,10 +1,10 @@
-#include "results/sequential.h"
+#include "results/statistics/sequential.h"
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
-#include "results/signed_rank.h"
+#include "results/statistics/signed_rank.h"
 
 namespace ipcmark::results {
 namespace {

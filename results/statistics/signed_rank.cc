@@ -1,4 +1,4 @@
-#include "results/signed_rank.h"
+#include "results/statistics/signed_rank.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,12 +1,12 @@
 // Expected values: scipy 1.10 (wilcoxon with mode='exact', mstats.hdquantiles, special.betainc, norm) of Debian 12.
-#include "results/signed_rank.h"
+#include "results/statistics/signed_rank.h"
 
 #include <cmath>
 #include <limits>
 #include <tuple>
 
 #include "gtest/gtest.h"
-#include "results/harrell_davis.h"
+#include "results/statistics/harrell_davis.h"
 
 namespace ipcmark::results {
 namespace {

@@ -1,4 +1,4 @@
-#include "results/harrell_davis.h"
+#include "results/statistics/harrell_davis.h"
 
 #include <algorithm>
 #include <cmath>

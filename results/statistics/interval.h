@@ -8,8 +8,8 @@
 // 4.3): with all pairwise differences head - base in order, it reaches from the k-th smallest to the k-th largest. It
 // assumes only that both samples are independent draws from distributions of one shape that is shifted, not that they
 // are normal; with ties it covers at least as often as it claims. Given logarithms, the shift is that of a ratio.
-#ifndef IPCMARK_RESULTS_INTERVAL_H_
-#define IPCMARK_RESULTS_INTERVAL_H_
+#ifndef IPCMARK_RESULTS_STATISTICS_INTERVAL_H_
+#define IPCMARK_RESULTS_STATISTICS_INTERVAL_H_
 
 #include <cstddef>
 #include <optional>
@@ -43,4 +43,4 @@ std::optional<Interval> ShiftInterval(std::vector<double> base, std::vector<doub
 
 }  // namespace ipcmark::results
 
-#endif  // IPCMARK_RESULTS_INTERVAL_H_
+#endif  // IPCMARK_RESULTS_STATISTICS_INTERVAL_H_

@@ -1,8 +1,8 @@
 // The Harrell-Davis quantile (1982): a weighted mean of all order statistics, the weights from a beta distribution.
 // Where a sample quantile is one observed value, which a coarse clock makes equal in slice after slice, this one is
 // continuous.
-#ifndef IPCMARK_RESULTS_HARRELL_DAVIS_H_
-#define IPCMARK_RESULTS_HARRELL_DAVIS_H_
+#ifndef IPCMARK_RESULTS_STATISTICS_HARRELL_DAVIS_H_
+#define IPCMARK_RESULTS_STATISTICS_HARRELL_DAVIS_H_
 
 #include <vector>
 
@@ -17,4 +17,4 @@ double IncompleteBeta(double a, double b, double x);
 
 }  // namespace ipcmark::results
 
-#endif  // IPCMARK_RESULTS_HARRELL_DAVIS_H_
+#endif  // IPCMARK_RESULTS_STATISTICS_HARRELL_DAVIS_H_

@@ -10,13 +10,13 @@
 // ties. It assumes only that the differences are independent and symmetric about their shift, which the random order
 // within each pair provides when nothing has changed. Ties and differences of exactly `shift` count against rejecting,
 // so that the error is at most what is claimed.
-#ifndef IPCMARK_RESULTS_SIGNED_RANK_H_
-#define IPCMARK_RESULTS_SIGNED_RANK_H_
+#ifndef IPCMARK_RESULTS_STATISTICS_SIGNED_RANK_H_
+#define IPCMARK_RESULTS_STATISTICS_SIGNED_RANK_H_
 
 #include <cstddef>
 #include <vector>
 
-#include "results/interval.h"
+#include "results/statistics/interval.h"
 
 namespace ipcmark::results {
 
@@ -43,4 +43,4 @@ Interval SignedRankInterval(const std::vector<double>& differences);
 
 }  // namespace ipcmark::results
 
-#endif  // IPCMARK_RESULTS_SIGNED_RANK_H_
+#endif  // IPCMARK_RESULTS_STATISTICS_SIGNED_RANK_H_

@@ -1,4 +1,4 @@
-#include "results/sequential.h"
+#include "results/statistics/sequential.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "gtest/gtest.h"
-#include "results/noise_for_test.h"
+#include "results/statistics/noise_for_test.h"
 
 namespace ipcmark::results {
 namespace {
