@@ -20,7 +20,7 @@ T Once(const T& shared) {
 constexpr uint32_t kPrefetchedAhead = 4;
 // How many more slots are taken from spare[] each time that none has come back: a queue that is seldom deep stays in
 // few pages, and one that is does not look at the receivers' line for each message.
-constexpr uint32_t kCirculationStep = 64;
+constexpr uint32_t kCirculationStep = 16;
 
 // Messages that are moved from the inbox at once, unless one of a higher priority may be among those behind.
 constexpr uint32_t kDrainedAtOnce = 64;

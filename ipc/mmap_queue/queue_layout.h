@@ -79,14 +79,14 @@ struct Condition {
 
 enum SlotState : uint32_t { kFree = 0, kCommitted = 1 };
 
-struct Slot {
+struct alignas(os::kCacheLineBytes) Slot {
   std::atomic<uint32_t> state;  // SlotState: the commit word
   uint32_t bytes;               // of the payload
   uint32_t priority;            // below kPriorityLevels
   uint64_t sequence;            // acceptance order
   uint64_t unused;
 };
-static_assert(sizeof(Slot) == 32);
+static_assert(sizeof(Slot) == 64);
 
 // A copy's place (above). A holder that dies gives it to the next one with EOWNERDEAD, who may use it once it has had
 // its side's lock: the dead one may have died in the middle of a swap.
