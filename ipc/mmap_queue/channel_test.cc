@@ -1,4 +1,4 @@
-// What is the queue's own: recovery of its lock, waiters that are killed, the file it lies in.
+// What is the queue's own: recovery of its locks, waiters that are killed, the file it lies in.
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -17,6 +17,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ipc/conformance/support.h"
+#include "ipc/mmap_queue/locks.h"
 #include "ipc/mmap_queue/mmap_queue.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/error.h"
@@ -40,7 +41,7 @@ constexpr uint32_t kBytes = 64;
 class Probe : public Receiver {
  public:
   explicit Probe(Receiver receiver) : Receiver(std::move(receiver)) {}
-  bool Lock() { return hold_.Try(&header().lock) == 0; }
+  bool Lock(Side side) { return hold_.Try(&LockOf(side, header())) == 0; }
   [[nodiscard]] QueueHeader& header() const { return view_.header(); }
 
  private:
@@ -68,12 +69,12 @@ void ExpectNext(Receiver& receiver, uint64_t n) {
   EXPECT_TRUE(IsMessageOf(buffer, 0, n)) << "message " << n;
 }
 
-// Kills a process that holds the lock and has done `while_locked` meanwhile.
-void KillAnOwner(Channel& channel, absl::FunctionRef<void(Probe&)> while_locked) {
+// Kills a process that holds a lock and has done `while_locked` meanwhile.
+void KillAnOwner(Channel& channel, Side side, absl::FunctionRef<void(Probe&)> while_locked) {
   os::ProcessGroup group = Group(1);
   auto hold = [&](os::Gate& gate) -> absl::Status {
     Probe probe(*channel.OpenReceiver());
-    if (!probe.Lock()) return absl::InternalError("cannot lock");
+    if (!probe.Lock(side)) return absl::InternalError("cannot lock");
     while_locked(probe);
     gate.Arrive();
     for (;;) pause();
@@ -83,38 +84,80 @@ void KillAnOwner(Channel& channel, absl::FunctionRef<void(Probe&)> while_locked)
   group.KillAndReap(0);
 }
 
+constexpr Side kSides[] = {Side::kSend, Side::kReceive};
+
 TEST(MmapQueue, TheNextCallerRecoversTheLockOfAKilledOwner) {
   Channel channel = NewChannel(4);
   Sender sender = *channel.OpenSender();
   Probe receiver(*channel.OpenReceiver());
-  ASSERT_NO_FATAL_FAILURE(Send(sender, 0));
-  for (uint64_t deaths = 1; deaths <= 3; ++deaths) {
-    ASSERT_NO_FATAL_FAILURE(KillAnOwner(channel, [](Probe&) {}));
-    EXPECT_EQ(receiver.header().recoveries, deaths - 1);
-    ASSERT_NO_FATAL_FAILURE(Send(sender, deaths));
+  uint64_t sent = 0;
+  uint64_t received = 0;
+  const auto call = [&](Side side) {
+    if (side == Side::kSend) {
+      Send(sender, sent++);
+    } else {
+      ExpectNext(receiver, received++);
+    }
+  };
+  call(Side::kSend);
+  call(Side::kSend);
+  uint32_t deaths = 0;
+  for (Side side : {Side::kSend, Side::kReceive, Side::kReceive, Side::kSend}) {
+    ASSERT_NO_FATAL_FAILURE(KillAnOwner(channel, side, [](Probe&) {}));
+    // The other side does not notice.
+    ASSERT_NO_FATAL_FAILURE(call(side == Side::kSend ? Side::kReceive : Side::kSend));
     EXPECT_EQ(receiver.header().recoveries, deaths);
-    ASSERT_NO_FATAL_FAILURE(ExpectNext(receiver, deaths - 1));
+    ASSERT_NO_FATAL_FAILURE(call(side));
+    EXPECT_EQ(receiver.header().recoveries, ++deaths);
+  }
+}
+
+TEST(MmapQueue, WhoWantsToSleepRecoversBothLocks) {
+  Channel channel = NewChannel(1);
+  Sender sender = *channel.OpenSender();
+  Probe receiver(*channel.OpenReceiver());
+  std::vector<std::byte> buffer(kBytes);
+  for (Side side : kSides) {
+    const uint32_t recoveries = receiver.header().recoveries;
+    ASSERT_NO_FATAL_FAILURE(KillAnOwner(channel, side, [](Probe&) {}));
+    EXPECT_EQ(receiver.Receive(buffer, os::After(1'000'000)).outcome, Outcome::kDeadline);
+    EXPECT_EQ(receiver.header().recoveries, recoveries + 1);
+    ASSERT_NO_FATAL_FAILURE(Send(sender, 0));
+    ASSERT_NO_FATAL_FAILURE(KillAnOwner(channel, side, [](Probe&) {}));
+    EXPECT_EQ(sender.Send({}, os::After(1'000'000)).outcome, Outcome::kDeadline);
+    EXPECT_EQ(receiver.header().recoveries, recoveries + 2);
+    ASSERT_NO_FATAL_FAILURE(ExpectNext(receiver, 0));
   }
 }
 
 TEST(MmapQueue, TheNextCallerMendsWhatAKilledOwnerLeftHalfChanged) {
-  Channel channel = NewChannel(4);
-  Sender sender = *channel.OpenSender();
-  Receiver receiver = *channel.OpenReceiver();
-  for (uint64_t n = 0; n < 3; ++n) ASSERT_NO_FATAL_FAILURE(Send(sender, n));
-  auto tear = [](Probe& probe) {
-    QueueHeader& header = probe.header();
-    header.priorities = PriorityMap{};
-    header.count = 99;
-    header.next_sequence = 0;
-  };
-  ASSERT_NO_FATAL_FAILURE(KillAnOwner(channel, tear));
-  for (uint64_t n = 0; n < 3; ++n) ASSERT_NO_FATAL_FAILURE(ExpectNext(receiver, n));
-  for (uint64_t n = 3; n < 7; ++n) ASSERT_NO_FATAL_FAILURE(Send(sender, n));
-  for (uint64_t n = 3; n < 7; ++n) ASSERT_NO_FATAL_FAILURE(ExpectNext(receiver, n));
+  for (Side side : kSides) {
+    Channel channel = NewChannel(4);
+    Sender sender = *channel.OpenSender();
+    Receiver receiver = *channel.OpenReceiver();
+    for (uint64_t n = 0; n < 3; ++n) ASSERT_NO_FATAL_FAILURE(Send(sender, n));
+    auto tear = [&](Probe& probe) {
+      QueueHeader& header = probe.header();
+      if (side == Side::kReceive) {
+        header.priorities = PriorityMap{};
+        header.receive.received = 99;
+      } else {
+        header.send.sent = 0;
+        header.send.spare_count = 4;
+      }
+    };
+    ASSERT_NO_FATAL_FAILURE(KillAnOwner(channel, side, tear));
+    uint64_t sent = 3;
+    if (side == Side::kSend) {
+      ASSERT_NO_FATAL_FAILURE(Send(sender, sent++));
+    }
+    for (uint64_t n = 0; n < sent; ++n) ASSERT_NO_FATAL_FAILURE(ExpectNext(receiver, n));
+    for (uint64_t n = 0; n < 4; ++n) ASSERT_NO_FATAL_FAILURE(Send(sender, n));
+    for (uint64_t n = 0; n < 4; ++n) ASSERT_NO_FATAL_FAILURE(ExpectNext(receiver, n));
+  }
 }
 
-TEST(MmapQueue, ABlockedReceiverOutlivesTheOwnerOfTheLock) {
+TEST(MmapQueue, ABlockedReceiverOutlivesTheOwnersOfTheLocks) {
   Channel channel = NewChannel(4);
   Probe probe(*channel.OpenReceiver());
   os::ProcessGroup group = Group(2);
@@ -129,7 +172,7 @@ TEST(MmapQueue, ABlockedReceiverOutlivesTheOwnerOfTheLock) {
   ASSERT_TRUE(group.Start(os::After(kWatchdogNanos)).ok());
   const Deadline watchdog = os::After(kWatchdogNanos);
   while (probe.header().not_empty.awaited.load() == 0 && !os::HasPassed(watchdog)) sched_yield();
-  ASSERT_NO_FATAL_FAILURE(KillAnOwner(channel, [](Probe&) {}));
+  for (Side side : kSides) ASSERT_NO_FATAL_FAILURE(KillAnOwner(channel, side, [](Probe&) {}));
   Sender sender = *channel.OpenSender();
   ASSERT_NO_FATAL_FAILURE(Send(sender, 0));
   EXPECT_EQ(group.Join(os::After(kWatchdogNanos)), absl::OkStatus());
@@ -141,7 +184,7 @@ TEST(MmapQueue, KeepsItsDeadlineWhileAnotherProcessHoldsTheLock) {
   os::ProcessGroup group = Group(1);
   auto hold = [&](os::Gate& gate) -> absl::Status {
     Probe probe(*channel.OpenReceiver());
-    if (!probe.Lock()) return absl::InternalError("cannot lock");
+    if (!probe.Lock(Side::kSend)) return absl::InternalError("cannot lock");
     gate.Arrive();
     for (;;) pause();
   };

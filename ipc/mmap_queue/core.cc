@@ -3,17 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <new>
 
 #include "ipc/copy.h"
-#include "ipc/mmap_queue/literal.h"
-#include "ipc/mmap_queue/lock.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::mmap_queue {
 namespace {
-
-std::byte* At(void* mapping, uint64_t offset) { return static_cast<std::byte*>(mapping) + offset; }
 
 // Reads shared memory once: the compiler may otherwise read it again after the check.
 template <typename T>
@@ -21,100 +16,85 @@ T Once(const T& shared) {
   return *static_cast<const volatile T*>(&shared);
 }
 
-uint32_t LockKindOf(Policy policy) {
-  return static_cast<uint32_t>(policy == Policy::kPosix ? LiteralLockKind() : LockKind());
-}
-
 // Slots. A line takes as long to come from another CPU as a few calls take.
 constexpr uint32_t kPrefetchedAhead = 4;
+// How many more slots are taken from spare[] each time that none has come back: a queue that is seldom deep stays in
+// few pages, and one that is does not look at the receivers' line for each message.
+constexpr uint32_t kCirculationStep = 16;
+
+// Messages that are moved from the inbox at once, unless one of a higher priority may be among those behind.
+constexpr uint32_t kDrainedAtOnce = 64;
+constexpr uint64_t kCellsPerLine = os::kCacheLineBytes / sizeof(uint64_t);
 
 int HighestBit(uint64_t word) { return 63 - std::countl_zero(word); }
 
 }  // namespace
 
-Core::Core(void* mapping, const Sizes& sizes)
-    : header_(static_cast<QueueHeader*>(mapping)),
-      tails_(reinterpret_cast<uint32_t*>(At(mapping, TailsOffset()))),
-      slots_(reinterpret_cast<Slot*>(At(mapping, SlotsOffset()))),
-      free_(reinterpret_cast<uint32_t*>(
-          At(mapping, FreeOffset(SlotCount(sizes.depth_messages, sizes.max_message_bytes))))),
-      stages_(reinterpret_cast<Stage*>(At(mapping, StagesOffset(sizes.depth_messages, sizes.max_message_bytes)))),
-      payloads_(At(mapping, PayloadsOffset(sizes.depth_messages, sizes.max_message_bytes))),
-      depth_(sizes.depth_messages),
-      stage_count_(sizes.policy == Policy::kRobust ? StageCount(sizes.max_message_bytes) : 0),
-      slot_count_(sizes.depth_messages + stage_count_),
-      max_message_bytes_(sizes.max_message_bytes),
-      payload_bytes_(sizes.payload_bytes),
-      policy_(sizes.policy) {}
-
-Core::Core(void* mapping) : Core(mapping, Check(mapping, UINT64_MAX).value_or(Sizes{})) {}
-
-int Core::Initialise(void* mapping, uint32_t depth, uint32_t max_message_bytes, Policy policy) {
-  auto* header = new (mapping) QueueHeader{};
-  header->version = kQueueVersion;
-  header->depth_messages = depth;
-  header->max_message_bytes = max_message_bytes;
-  header->policy = policy;
-  header->lock_kind = LockKindOf(policy);
-  header->payload_bytes = PayloadBytes(max_message_bytes);
-  header->total_bytes = QueueBytes(depth, max_message_bytes);
-  int err = 0;
-  if (policy == Policy::kRobust) {
-    err = InitialiseLock(&header->lock);
-  } else {
-    err = InitialiseLiterally(&header->lock);
-    if (err == 0) err = InitialiseLiterally(&header->not_empty.literal);
-    if (err == 0) err = InitialiseLiterally(&header->not_full.literal);
-  }
-  if (err != 0) return err;
-  header->magic = kQueueMagic;
-  Core core(mapping);
-  for (uint32_t stage = 0; stage < core.stage_count(); ++stage) {
-    err = InitialiseLock(core.StageLock(stage));
-    if (err != 0) return err;
-  }
-  core.Rebuild();
-  return 0;
+uint32_t Core::count() const noexcept {
+  // In this order the difference is not negative, and clamped what came in between is not seen.
+  const uint64_t received = header_->receive.received.load(std::memory_order_acquire);
+  const uint64_t sent = header_->send.sent.load(std::memory_order_relaxed);
+  return static_cast<uint32_t>(std::min<uint64_t>(sent - received, depth_));
 }
 
-std::optional<Sizes> Core::Check(const void* mapping, uint64_t mapped_bytes) {
-  const auto* header = static_cast<const QueueHeader*>(mapping);
-  if (mapped_bytes < sizeof(QueueHeader)) return std::nullopt;
-  const Sizes sizes = {.depth_messages = Once(header->depth_messages),
-                       .max_message_bytes = Once(header->max_message_bytes),
-                       .payload_bytes = Once(header->payload_bytes),
-                       .total_bytes = Once(header->total_bytes),
-                       .policy = Once(header->policy)};
-  const bool valid = header->magic == kQueueMagic && header->version == kQueueVersion &&
-                     (sizes.policy == Policy::kRobust || sizes.policy == Policy::kPosix) &&
-                     Once(header->lock_kind) == LockKindOf(sizes.policy) && sizes.depth_messages > 0 &&
-                     sizes.depth_messages < kNoSlot - kStages && sizes.max_message_bytes <= kMaxMessageBytes &&
-                     sizes.payload_bytes == PayloadBytes(sizes.max_message_bytes) &&
-                     sizes.total_bytes == QueueBytes(sizes.depth_messages, sizes.max_message_bytes) &&
-                     sizes.total_bytes <= mapped_bytes;
-  return valid ? std::optional(sizes) : std::nullopt;
+bool Core::IsStaged() const noexcept {
+  return stage_count_ != 0 && std::atomic_ref(header_->is_staged).load(std::memory_order_relaxed) != 0;
 }
 
-uint32_t Core::NextFree(bool* damaged) const noexcept {
-  const uint32_t used = count();
-  if (used == depth_) {
-    // Nobody would ever wake a sender that took a damaged count for a full queue.
-    if (header_->priorities.top == 0) *damaged = true;
-    return kNoSlot;
-  }
-  const uint32_t index = used < depth_ ? Once(free_[used]) : kNoSlot;
-  if (index >= slot_count_ || slots_[index].state.load(std::memory_order_relaxed) != kFree) {
+bool Core::MayHoldMessages() const noexcept {
+  const uint64_t drained = header_->receive.drained.load(std::memory_order_relaxed);
+  return drained != header_->receive.received.load(std::memory_order_relaxed) ||
+         IsCellOf(header_->inbox[drained % kInboxCells].load(std::memory_order_relaxed), drained);
+}
+
+bool Core::MayHaveRoom() const noexcept { return count() < depth_; }
+
+bool Core::IsInboxFull() noexcept {
+  SendSide& side = header_->send;
+  // Modulo 2^32: there are never as many.
+  const auto sent = static_cast<uint32_t>(side.sent.load(std::memory_order_relaxed));
+  if (sent - side.drained_seen < kInboxCells) return false;
+  side.drained_seen = static_cast<uint32_t>(header_->receive.drained.load(std::memory_order_acquire));
+  return sent - side.drained_seen >= kInboxCells;
+}
+
+uint32_t Core::NextFree(bool* damaged) noexcept {
+  SendSide& side = header_->send;
+  const uint32_t reclaimed = Once(side.reclaimed);
+  const uint32_t spare = Once(side.spare_count);
+  if (spare > depth_) {
     *damaged = true;
     return kNoSlot;
   }
-  if (used + kPrefetchedAhead < depth_) PrefetchSlot(Once(free_[used + kPrefetchedAhead]));
+  if (reclaimed == side.received_seen && (spare == 0 || depth_ - spare >= side.circulating)) {
+    // Acquire: what was written to returned[] and read from the slots before that count is done.
+    const auto received = static_cast<uint32_t>(header_->receive.received.load(std::memory_order_acquire));
+    if (received != reclaimed) {
+      side.received_seen = received;
+    } else if (spare != 0) {
+      side.circulating = depth_ - spare + kCirculationStep;
+    } else {
+      return kNoSlot;
+    }
+  }
+  const uint32_t returned = Once(side.received_seen) - reclaimed;
+  const uint32_t index = returned != 0 ? Once(returned_[reclaimed & ring_mask_]) : Once(spare_[spare - 1]);
+  if (returned > depth_ || index >= slot_count_ || slots_[index].state.load(std::memory_order_relaxed) != kFree) {
+    *damaged = true;
+    return kNoSlot;
+  }
+  if (returned > kPrefetchedAhead) {
+    PrefetchSlot(Once(returned_[(reclaimed + kPrefetchedAhead) & ring_mask_]));
+  } else if (returned == 0 && spare > kPrefetchedAhead) {
+    PrefetchSlot(Once(spare_[spare - 1 - kPrefetchedAhead]));
+  }
   return index;
 }
 
 void Core::Describe(Slot& slot, size_t bytes, uint32_t priority) const noexcept {
   slot.bytes = static_cast<uint32_t>(bytes);
   slot.priority = priority;
-  slot.sequence = header_->next_sequence;
+  slot.sequence = header_->send.sent.load(std::memory_order_relaxed);
 }
 
 uint32_t Core::Prepare(std::span<const std::byte> message, uint32_t priority, bool* damaged) noexcept {
@@ -143,16 +123,26 @@ uint32_t Core::StageSlot(uint32_t stage) const noexcept {
   return index < slot_count_ && slots_[index].state.load(std::memory_order_relaxed) == kFree ? index : kNoSlot;
 }
 
-bool Core::IsStaged() const noexcept {
-  return stage_count_ != 0 && std::atomic_ref(header_->is_staged).load(std::memory_order_relaxed) != 0;
+void Core::PrefetchSend() const noexcept {
+#ifndef __SANITIZE_THREAD__  // It would rightly call this reading without the lock a race; only a guess is made of it.
+  const SendSide& side = header_->send;
+  os::PrefetchForWrite(&side.lock);
+  os::PrefetchForWrite(&header_->inbox[side.sent.load(std::memory_order_relaxed) % kInboxCells]);
+  const uint32_t reclaimed = Once(side.reclaimed);
+  const uint32_t spare = Once(side.spare_count);
+  if (reclaimed != side.received_seen) {
+    PrefetchSlot(Once(returned_[reclaimed & ring_mask_]));
+  } else if (spare > 0 && spare <= depth_) {
+    PrefetchSlot(Once(spare_[spare - 1]));
+  }
+#endif
 }
 
-void Core::PrefetchFirst() const noexcept {
-#ifndef __SANITIZE_THREAD__  // It would rightly call this reading without the lock a race; only a guess is made of it.
-  os::PrefetchForWrite(&header_->lock);
-  const uint32_t priority = HighestUsed();
-  if (priority < kPriorityLevels) os::PrefetchForWrite(&tails_[priority]);
-  PrefetchSlot(Once(free_[0]));
+void Core::PrefetchReceive() const noexcept {
+#ifndef __SANITIZE_THREAD__
+  os::PrefetchForWrite(&header_->receive.lock);
+  const uint64_t drained = header_->receive.drained.load(std::memory_order_relaxed);
+  PrefetchSlot(SlotOfCell(header_->inbox[drained % kInboxCells].load(std::memory_order_relaxed)));
 #endif
 }
 
@@ -163,56 +153,105 @@ void Core::PrefetchSlot(uint32_t index) const noexcept {
 }
 
 void Core::Commit(uint32_t index) noexcept {
+  SendSide& side = header_->send;
   Slot& slot = slots_[index];
-  // Release: a rebuild after our death that sees kCommitted sees the payload and the fields above too. The living are
-  // ordered by the lock.
+  const uint32_t priority = Once(slot.priority);
+  // Release: a rebuild after our death that sees kCommitted sees the payload and the fields above too.
   slot.state.store(kCommitted, std::memory_order_release);
-  header_->next_sequence = slot.sequence + 1;
+  if (side.reclaimed != side.received_seen) {
+    ++side.reclaimed;
+  } else {
+    --side.spare_count;
+  }
   if (stage_count_ != 0) {
     const uint32_t is_staged = slot.bytes < kStagedBytes ? 0 : 1;
     std::atomic_ref hint(header_->is_staged);
     if (hint.load(std::memory_order_relaxed) != is_staged) hint.store(is_staged, std::memory_order_relaxed);
   }
-  Link(index);
+  const uint64_t sequence = side.sent.load(std::memory_order_relaxed);
+  side.sent.store(sequence + 1, std::memory_order_relaxed);
+  // Release: the receiver that finds the slot here sees all of it.
+  header_->inbox[sequence % kInboxCells].store(CellOf(sequence, priority, index), std::memory_order_release);
+  const uint32_t before = side.last_priority;
+  if (priority == before) return;
+  side.last_priority = priority;
+  // After the inbox: whoever sees that it was raised finds the message there. Who does not see it takes another message
+  // first, while this send is still under way.
+  if (priority > before) {
+    header_->raised.store(header_->raised.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
 }
 
-void Core::Link(uint32_t index) noexcept {
-  Slot& slot = slots_[index];
-  const uint32_t priority = Once(slot.priority) % kPriorityLevels;
+void Core::Link(uint32_t index, uint32_t priority) noexcept {
   const uint32_t tail = Once(tails_[priority]);
   if (tail < slot_count_) {
-    slot.next = slots_[tail].next;
-    slots_[tail].next = index;
+    links_[index] = Once(links_[tail]);
+    links_[tail] = index;
   } else {
-    slot.next = index;
-    if (priority == header_->emptied) {
-      header_->emptied = kNoPriority;
+    links_[index] = index;
+    if (priority == header_->receive.emptied) {
+      header_->receive.emptied = kNoPriority;
     } else {
       SetUsed(priority);
     }
   }
   tails_[priority] = index;
-  header_->count.store(header_->count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  header_->receive.ceiling = priority;
+}
+
+void Core::Drain(bool* damaged) noexcept {
+  ReceiveSide& side = header_->receive;
+  // Acquire, and before the inbox is looked at: every message that raised it is there.
+  const uint32_t raised = header_->raised.load(std::memory_order_acquire);
+  uint64_t drained = side.drained.load(std::memory_order_relaxed);
+  // As long as nothing was raised, what lies behind is of no higher priority than what lies before.
+  const uint64_t end = drained + (raised == side.raised_seen ? kDrainedAtOnce : kInboxCells);
+  for (; drained != end; ++drained) {
+    std::atomic<uint64_t>& its_cell = header_->inbox[drained % kInboxCells];
+    const uint64_t cell = its_cell.load(std::memory_order_acquire);
+    if (!IsCellOf(cell, drained)) break;
+    const uint32_t index = SlotOfCell(cell);
+    if (index >= slot_count_ || listed() >= depth_) {
+      *damaged = true;
+      break;
+    }
+    PrefetchSlot(index);
+    Link(index, PriorityOfCell(cell));
+    side.drained.store(drained + 1, std::memory_order_release);
+    // Hands the line back (copy.h).
+    if ((drained + 1) % kCellsPerLine == 0) its_cell.store(EmptiedCell(cell), std::memory_order_relaxed);
+  }
+  side.raised_seen = raised;
+}
+
+uint64_t Core::listed() const noexcept {
+  const ReceiveSide& side = header_->receive;
+  return side.drained.load(std::memory_order_relaxed) - side.received.load(std::memory_order_relaxed);
 }
 
 uint32_t Core::Highest(bool* damaged) noexcept {
+  ReceiveSide& side = header_->receive;
   uint32_t priority = HighestUsed();
-  if (count() == 0) {
-    if (priority != kNoPriority && priority != header_->emptied) *damaged = true;
+  if (priority == kNoPriority || priority < side.ceiling || priority == side.emptied ||
+      side.raised_seen != header_->raised.load(std::memory_order_acquire)) {
+    Drain(damaged);
+    if (*damaged) return kNoSlot;
+    priority = HighestUsed();
+  }
+  if (listed() == 0) {
+    if (priority != kNoPriority && priority != side.emptied) *damaged = true;
     return kNoSlot;
   }
-  if (priority == header_->emptied) {
+  if (priority == side.emptied) {
     ForgetEmptied();
     priority = HighestUsed();
   }
   const uint32_t tail = priority < kPriorityLevels ? Once(tails_[priority]) : kNoSlot;
-  const uint32_t oldest = tail < slot_count_ ? Once(slots_[tail].next) : kNoSlot;
-  if (oldest >= slot_count_ || slots_[oldest].state.load(std::memory_order_relaxed) != kCommitted ||
-      slots_[oldest].bytes > max_message_bytes_ || slots_[oldest].priority != priority) {
+  const uint32_t oldest = tail < slot_count_ ? Once(links_[tail]) : kNoSlot;
+  if (oldest >= slot_count_ || !HoldsMessage(oldest) || slots_[oldest].priority != priority) {
     *damaged = true;
     return kNoSlot;
   }
-  if (oldest != tail) PrefetchSlot(Once(slots_[oldest].next));
   return oldest;
 }
 
@@ -229,9 +268,9 @@ uint32_t Core::HighestUsed() const noexcept {
 }
 
 void Core::ForgetEmptied() noexcept {
-  const uint32_t emptied = Once(header_->emptied);
+  const uint32_t emptied = Once(header_->receive.emptied);
   if (emptied >= kPriorityLevels) return;
-  header_->emptied = kNoPriority;
+  header_->receive.emptied = kNoPriority;
   ClearUsed(emptied);
 }
 
@@ -246,22 +285,28 @@ void Core::TakeStaged(uint32_t slot, uint32_t stage) noexcept {
 }
 
 void Core::Take(uint32_t index, uint32_t freed) noexcept {
+  ReceiveSide& side = header_->receive;
   Slot& slot = slots_[index];
   const uint32_t priority = Once(slot.priority) % kPriorityLevels;
   // The commit of a receive: from here on the message is the caller's, and a rebuild finds the slot free.
   slot.state.store(kFree, std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  // Not before. That of a stage's slot is its holder's to hand back.
+  if (freed == index) HandBack(SlotMemory(index), std::min(Once(slot.bytes), max_message_bytes_));
   const uint32_t tail = Once(tails_[priority]);
   if (tail == index) {
     tails_[priority] = kNoSlot;
     ForgetEmptied();
-    header_->emptied = priority;
+    side.emptied = priority;
   } else if (tail < slot_count_) {
-    slots_[tail].next = slot.next;
+    links_[tail] = Once(links_[index]);
   }
-  const uint32_t used = std::clamp(count(), 1U, depth_) - 1;
-  // Most often it is there already, and a line that nobody writes to stays in both caches.
-  if (Once(free_[used]) != freed) free_[used] = freed;
-  header_->count.store(used, std::memory_order_relaxed);
+  const uint64_t received = side.received.load(std::memory_order_relaxed);
+  uint32_t& entry = returned_[received & ring_mask_];
+  // Often it is there already, and a line that nobody writes to stays in both caches.
+  if (Once(entry) != freed) entry = freed;
+  // Release: the sender that sees the count finds the entry, and writes to the slot after we have read it.
+  side.received.store(received + 1, std::memory_order_release);
 }
 
 void Core::SetUsed(uint32_t priority) noexcept {
@@ -285,55 +330,6 @@ bool Core::HoldsMessage(uint32_t index) const noexcept {
   // Acquire: pairs with Commit's release in a process that may have died right after it.
   return slot.state.load(std::memory_order_acquire) == kCommitted && Once(slot.priority) < kPriorityLevels &&
          Once(slot.bytes) <= max_message_bytes_;
-}
-
-void Core::Rebuild() noexcept {
-  header_->priorities = PriorityMap{};
-  std::fill_n(tails_, kPriorityLevels, kNoSlot);
-  header_->count.store(0, std::memory_order_relaxed);
-  header_->emptied = kNoPriority;
-  // The slots of stages stay theirs: copies are under way there. Only who died in the middle of a swap has left one
-  // that is somebody else's: a message's, or another stage's.
-  uint32_t staged[kStages];
-  for (uint32_t stage = 0; stage < stage_count_; ++stage) {
-    const uint32_t slot = Once(stages_[stage].slot);
-    const bool is_its =
-        slot < slot_count_ && !HoldsMessage(slot) && std::find(staged, staged + stage, slot) == staged + stage;
-    staged[stage] = is_its ? slot : kNoSlot;
-  }
-  // The committed ones fill free_ from the front, where it is of no use while they are there; the others from the back.
-  uint32_t committed = 0;
-  uint32_t first_free = depth_;
-  uint64_t next_sequence = 0;
-  // Downwards, so that low slots are handed out first and a shallow queue stays in few pages. What would not fit is
-  // damage: the slots are as many as there is room for.
-  for (uint32_t index = slot_count_; index-- > 0;) {
-    Slot& slot = slots_[index];
-    if (HoldsMessage(index) && committed < first_free) {
-      free_[committed++] = index;
-      next_sequence = std::max(next_sequence, slot.sequence + 1);
-      continue;
-    }
-    slot.state.store(kFree, std::memory_order_relaxed);
-    uint32_t* const end = staged + stage_count_;
-    if (std::find(staged, end, index) != end) continue;
-    uint32_t* const without = std::find(staged, end, kNoSlot);
-    if (without != end) {
-      *without = index;
-      stages_[without - staged].slot = index;
-    } else if (committed < first_free) {
-      free_[--first_free] = index;
-    }
-  }
-  header_->next_sequence = next_sequence;
-  // Heap sort: in place, no allocation, O(n log n) whatever the order. Linking in order of acceptance keeps the order
-  // within every priority.
-  // Bounded: this is shared memory too.
-  const auto sequence = [this](uint32_t index) { return slots_[std::min(index, slot_count_ - 1)].sequence; };
-  const auto older = [&](uint32_t a, uint32_t b) { return sequence(a) < sequence(b); };
-  std::make_heap(free_, free_ + committed, older);
-  std::sort_heap(free_, free_ + committed, older);
-  for (uint32_t i = 0; i < committed; ++i) Link(std::min(Once(free_[i]), slot_count_ - 1));
 }
 
 }  // namespace ipcmark::mmap_queue

@@ -78,8 +78,7 @@ constexpr IndexDamage kReceiveDamages[] = {
     {"the tail is just outside", [](const PlainQueue& q, uint32_t) { q.tails()[kPriority] = kDepth; }},
     {"the tail is far outside", [](const PlainQueue& q, uint32_t) { q.tails()[kPriority] = kNoSlot - 1; }},
     {"there is no tail", [](const PlainQueue& q, uint32_t) { q.tails()[kPriority] = kNoSlot; }},
-    {"the tail's next is outside",
-     [](const PlainQueue& q, uint32_t) { q.slots()[q.tails()[kPriority]].next = kDepth; }},
+    {"the tail's next is outside", [](const PlainQueue& q, uint32_t) { q.links()[q.tails()[kPriority]] = kDepth; }},
     {"the message is free", [](const PlainQueue& q, uint32_t slot) { q.slots()[slot].state = kFree; }},
     {"the message has a state that there is not",
      [](const PlainQueue& q, uint32_t slot) { q.slots()[slot].state = 7; }},
@@ -111,15 +110,36 @@ TEST(CoreDamage, AReceiveReportsADamagedIndexAndTakesNothing) {
     ASSERT_FALSE(damaged);
     EXPECT_EQ(core.Highest(&damaged), kNoSlot);
     EXPECT_TRUE(damaged);
-    EXPECT_EQ(queue.header().count.load(), 3U);
+    EXPECT_EQ(core.count(), 3U);
   }
 }
 
+// One message was sent and received, and another lies there; so there are kDepth - 2 spare slots and one that came
+// back.
 constexpr IndexDamage kSendDamages[] = {
-    {"the next free slot is just outside", [](const PlainQueue& q, uint32_t) { q.free_slots()[1] = kDepth; }},
-    {"the next free slot is far outside", [](const PlainQueue& q, uint32_t) { q.free_slots()[1] = kNoSlot - 1; }},
-    {"the next free slot holds a message", [](const PlainQueue& q, uint32_t slot) { q.free_slots()[1] = slot; }},
-    {"room and no free slot", [](const PlainQueue& q, uint32_t) { q.free_slots()[1] = kNoSlot; }},
+    {"the next spare slot is just outside", [](const PlainQueue& q, uint32_t) { q.spare()[kDepth - 3] = kDepth; }},
+    {"the next spare slot is far outside", [](const PlainQueue& q, uint32_t) { q.spare()[kDepth - 3] = kNoSlot - 1; }},
+    {"the next spare slot holds a message", [](const PlainQueue& q, uint32_t slot) { q.spare()[kDepth - 3] = slot; }},
+    {"more spare slots than there are",
+     [](const PlainQueue& q, uint32_t) { q.header().send.spare_count = kDepth + 1; }},
+    {"far more spare slots than there are",
+     [](const PlainQueue& q, uint32_t) { q.header().send.spare_count = kNoSlot; }},
+    {"the slot that came back is outside",
+     [](const PlainQueue& q, uint32_t) {
+       q.header().send.spare_count = 0;
+       q.returned()[0] = kDepth;
+     }},
+    {"the slot that came back holds a message",
+     [](const PlainQueue& q, uint32_t slot) {
+       q.header().send.spare_count = 0;
+       q.returned()[0] = slot;
+     }},
+    {"more slots came back than there are",
+     [](const PlainQueue& q, uint32_t) {
+       q.header().send.spare_count = 0;
+       q.header().receive.received = kDepth + 1;
+     }},
+    {"one came back that was used already", [](const PlainQueue& q, uint32_t) { q.header().send.reclaimed = 2; }},
 };
 
 TEST(CoreDamage, ASendReportsADamagedTableOfFreeSlotsAndSendsNothing) {
@@ -128,45 +148,75 @@ TEST(CoreDamage, ASendReportsADamagedTableOfFreeSlotsAndSendsNothing) {
     const PlainQueue queue(kDepth, kMaxBytes);
     Core core = queue.core();
     bool damaged = false;
-    core.Commit(core.Prepare(MessageOf(0, 0, 50), kPriority, &damaged));
+    for (uint64_t n = 0; n < 2; ++n) core.Commit(core.Prepare(MessageOf(0, n, 50), kPriority, &damaged));
+    core.Take(core.Highest(&damaged));
     damage.apply(queue, core.Highest(&damaged));
     ASSERT_FALSE(damaged);
     EXPECT_EQ(core.Prepare(MessageOf(0, 1, 50), kPriority, &damaged), kNoSlot);
     EXPECT_TRUE(damaged);
-    EXPECT_EQ(queue.header().count.load(), 1U);
+    EXPECT_EQ(queue.header().send.sent.load(), 2U);
   }
 }
 
-TEST(CoreDamage, ASendReportsACountThatCannotBe) {
-  for (const uint32_t count : {kDepth, kDepth + 1, kNoSlot}) {
-    SCOPED_TRACE(count);
+struct InboxDamage {
+  const char* what;
+  void (*apply)(const PlainQueue& queue, std::atomic<uint64_t>& cell);
+};
+
+// Of the one message in the inbox.
+constexpr InboxDamage kInboxDamages[] = {
+    {"its slot is outside",
+     [](const PlainQueue&, std::atomic<uint64_t>& cell) { cell = CellOf(0, kPriority, kDepth); }},
+    {"its slot is free",
+     [](const PlainQueue&, std::atomic<uint64_t>& cell) { cell = CellOf(0, kPriority, kDepth - 1); }},
+    {"its priority is not the slot's",
+     [](const PlainQueue&, std::atomic<uint64_t>& cell) { cell = CellOf(0, kPriority + 1, SlotOfCell(cell)); }},
+    {"more messages in the lists than there can be",
+     [](const PlainQueue& q, std::atomic<uint64_t>&) { q.header().receive.received = -uint64_t{kDepth}; }},
+};
+
+TEST(CoreDamage, AReceiveReportsADamagedInboxAndTakesNothing) {
+  for (const InboxDamage& damage : kInboxDamages) {
+    SCOPED_TRACE(damage.what);
     const PlainQueue queue(kDepth, kMaxBytes);
     Core core = queue.core();
-    queue.header().count = count;
     bool damaged = false;
-    EXPECT_EQ(core.Prepare(MessageOf(0, 0, 50), kPriority, &damaged), kNoSlot);
+    core.Commit(core.Prepare(MessageOf(0, 0, 50), kPriority, &damaged));
+    ASSERT_FALSE(damaged);
+    damage.apply(queue, queue.header().inbox[0]);
+    EXPECT_EQ(core.Highest(&damaged), kNoSlot);
     EXPECT_TRUE(damaged);
   }
 }
 
-TEST(CoreDamage, AReceiveReportsMessagesThatTheCountDenies) {
-  const PlainQueue queue(kDepth, kMaxBytes);
-  Core core = queue.core();
-  bool damaged = false;
-  core.Commit(core.Prepare(MessageOf(0, 0, 50), kPriority, &damaged));
-  queue.header().count = 0;
-  ASSERT_FALSE(damaged);
-  EXPECT_EQ(core.Highest(&damaged), kNoSlot);
-  EXPECT_TRUE(damaged);
+// What would let somebody sleep for ever.
+TEST(CoreDamage, WhoWantsToSleepFindsCountsThatCannotBe) {
+  const auto holds = [](uint32_t messages, void (*apply)(QueueHeader&)) {
+    const PlainQueue queue(kDepth, kMaxBytes);
+    Core core = queue.core();
+    bool damaged = false;
+    for (uint32_t n = 0; n < messages; ++n) core.Commit(core.Prepare(MessageOf(0, n, 50), kPriority, &damaged));
+    if (messages != 0) static_cast<void>(core.Highest(&damaged));
+    EXPECT_FALSE(damaged);
+    apply(queue.header());
+    return core.Holds(messages);
+  };
+  EXPECT_TRUE(holds(0, [](QueueHeader&) {}));
+  EXPECT_TRUE(holds(kDepth, [](QueueHeader&) {}));
+  EXPECT_FALSE(holds(0, [](QueueHeader& h) { ++h.send.sent; }));
+  EXPECT_FALSE(holds(0, [](QueueHeader& h) { ++h.receive.drained; }));
+  EXPECT_FALSE(holds(kDepth, [](QueueHeader& h) { ++h.receive.received; }));
+  EXPECT_FALSE(holds(kDepth, [](QueueHeader& h) { h.priorities.top = 0; }));
 }
 
-// Random words into everything but the header's sizes and the lock; operations must stay inside, whatever they return.
+// Random words into everything but the header's sizes and the send lock; operations must stay inside, whatever they
+// return.
 void Scribble(const PlainQueue& queue, std::mt19937_64& random) {
   const auto value = [&]() -> uint32_t {
     const uint64_t bits = random();
     return bits % 2 == 0 ? bits >> 32 : (bits >> 32) % (kDepth + 2);
   };
-  const uint64_t first = offsetof(QueueHeader, count);
+  const uint64_t first = offsetof(QueueHeader, send.sent);
   const uint64_t end = PayloadsOffset(kDepth, kMaxBytes);
   for (int i = 0; i < 20; ++i) {
     // Half of them in the few bytes that matter most.
@@ -188,6 +238,7 @@ TEST(CoreDamage, NoScribblingLeadsOutsideTheMapping) {
       if (step % 10 == 0) Scribble(queue, random);
       bool damaged = false;
       if (random() % 2 == 0) {
+        if (core.IsInboxFull()) core.Drain(&damaged);
         const uint32_t slot =
             core.Prepare(MessageOf(0, step, random() % (kMaxBytes + 1)), RandomPriority(random), &damaged);
         if (slot != kNoSlot) core.Commit(slot);

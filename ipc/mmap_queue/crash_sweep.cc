@@ -196,10 +196,10 @@ class Sweep {
     Header();
     View view(file_.core, queue_.fd());
     PosixLimit limit(queue_.fd(), nullptr);
-    Hold hold;
-    if (!view.Lock(limit, hold).ok()) return UINT32_MAX;
+    Locks locks;
+    if (!view.LockBoth(limit, locks).ok()) return UINT32_MAX;
     const uint32_t count = view.core().count();
-    view.Unlock(hold);
+    view.Unlock(locks);
     return count;
   }
 

@@ -36,11 +36,11 @@ void SendAndWakeTooLate(Queue& queue) {
   if (MapQueueFile(queue.fd(), &file) != 0) return;
   Core& core = file.core;
   Hold hold;
-  if (hold.Try(&core.header().lock) != 0) return;
+  if (hold.Try(&core.header().send.lock) != 0) return;
   bool damaged = false;
   core.Commit(core.Prepare(VictimsMessage(), kVictimsPriority, &damaged));
   Wake(core.header().not_empty, core.policy());
-  hold.Release(&core.header().lock);
+  hold.Release(&core.header().send.lock);
 }
 
 constexpr Scenario kScenarios[] = {

@@ -153,32 +153,43 @@ constexpr LockDamage kLockDamages[] = {
     {"only waiters", INT_MIN},
 };
 
+constexpr Side kSides[] = {Side::kSend, Side::kReceive};
+
+IoResult Call(Queue& queue, Side side) {
+  std::byte buffer[32];
+  return side == Side::kSend ? queue.Send({}) : queue.Receive(buffer);
+}
+
 TEST_F(DamageTest, ALockThatNobodyHoldsIsAnErrorAndNoHang) {
   for (const LockDamage& damage : kLockDamages) {
-    SCOPED_TRACE(damage.what);
-    Queue queue = Make();
-    ASSERT_TRUE(queue.Send({}).ok());
-    const os::Mapping file = Map();
-    auto& lock = static_cast<QueueHeader*>(file.address())->lock;
-    lock.__data.__lock = damage.word;
-    const IoResult result = queue.Send({});
-    EXPECT_EQ(result.err, EBADMSG) << testing::PrintToString(result);
-    // The lock's kernel-made mark of a dead owner is no damage.
-    lock.__data.__lock = kNobody | 0x40000000;
-    EXPECT_TRUE(queue.Send({}).ok());
-    EXPECT_EQ(queue.count(), 2U);
-    ASSERT_TRUE(Queue::Unlink(name_).ok());
+    for (Side side : kSides) {
+      SCOPED_TRACE(damage.what);
+      Queue queue = Make();
+      ASSERT_TRUE(queue.Send({}).ok());
+      const os::Mapping file = Map();
+      pthread_mutex_t& lock = LockOf(side, *static_cast<QueueHeader*>(file.address()));
+      lock.__data.__lock = damage.word;
+      const IoResult result = Call(queue, side);
+      EXPECT_EQ(result.err, EBADMSG) << testing::PrintToString(result);
+      // The lock's kernel-made mark of a dead owner is no damage.
+      lock.__data.__lock = kNobody | 0x40000000;
+      EXPECT_TRUE(Call(queue, side).ok());
+      EXPECT_EQ(queue.count(), side == Side::kSend ? 2U : 0U);
+      ASSERT_TRUE(Queue::Unlink(name_).ok());
+    }
   }
 }
 
 TEST_F(DamageTest, ALockOfAnotherKindIsAnError) {
   Queue queue = Make();
   const os::Mapping file = Map();
-  auto& lock = static_cast<QueueHeader*>(file.address())->lock;
-  for (int bit = 0; bit < 32; ++bit) {
-    lock.__data.__kind ^= static_cast<int>(1U << bit);
-    EXPECT_EQ(queue.Send({}).err, EBADMSG);
-    lock.__data.__kind ^= static_cast<int>(1U << bit);
+  for (Side side : kSides) {
+    pthread_mutex_t& lock = LockOf(side, *static_cast<QueueHeader*>(file.address()));
+    for (int bit = 0; bit < 32; ++bit) {
+      lock.__data.__kind ^= static_cast<int>(1U << bit);
+      EXPECT_EQ(Call(queue, side).err, EBADMSG);
+      lock.__data.__kind ^= static_cast<int>(1U << bit);
+    }
   }
   EXPECT_TRUE(queue.Send({}).ok());
 }
@@ -188,7 +199,7 @@ TEST_F(DamageTest, TheLinksOfAHeldLockAreNotFollowed) {
   if (!kReleasesItself) GTEST_SKIP() << "pthread_mutex_unlock follows them";
   Queue queue = Make();
   const os::Mapping file = Map();
-  auto& lock = static_cast<QueueHeader*>(file.address())->lock;
+  auto& lock = static_cast<QueueHeader*>(file.address())->send.lock;
   for (int trial = 0; trial < 3; ++trial) {
     Hold hold;
     ASSERT_EQ(hold.Try(&lock), 0);
@@ -235,29 +246,33 @@ void Spin(int64_t nanos) {
   }
 }
 
-// Flips bits anywhere and lets them be: half of them in the header, some in the lock.
+// Where a lock of the header is.
+size_t LockAt(std::mt19937_64& random) {
+  return random() % 2 == 0 ? offsetof(QueueHeader, send) : offsetof(QueueHeader, receive);
+}
+
+// Flips bits anywhere and lets them be: half of them in the header, some in the locks.
 void Vandalise(const os::Mapping& file, std::mt19937_64& random) {
   auto* bytes = static_cast<std::byte*>(file.address());
   for (const Deadline end = os::After(60'000'000); !os::HasPassed(end);
        Spin(static_cast<int64_t>(random() % 100'000))) {
     size_t at = random() % file.bytes();
     if (random() % 2 == 0) at = random() % sizeof(QueueHeader);
-    if (random() % 16 == 0) at = offsetof(QueueHeader, lock) + random() % sizeof(pthread_mutex_t);
+    if (random() % 16 == 0) at = LockAt(random) + random() % sizeof(pthread_mutex_t);
     FlipBit(bytes + at, random());
   }
 }
 
 // Flips bits in what is not an index (those stay damaged) and flips them back soon: the queue works most of the time,
-// and is damaged at every moment of a call. Not the lock's word, which decides who may be where, nor its kind, which
+// and is damaged at every moment of a call. Not the locks' words, which decide who may be where, nor their kind, which
 // glibc reads for itself.
 void Tease(const os::Mapping& file, std::mt19937_64& random) {
   auto* bytes = static_cast<std::byte*>(file.address());
-  const auto& lock = static_cast<QueueHeader*>(file.address())->lock.__data;
-  const size_t links = offsetof(QueueHeader, lock) +
-                       (reinterpret_cast<const std::byte*>(&lock.__list) - reinterpret_cast<const std::byte*>(&lock));
+  const auto& lock = static_cast<QueueHeader*>(file.address())->send.lock.__data;
+  const size_t links = reinterpret_cast<const std::byte*>(&lock.__list) - reinterpret_cast<const std::byte*>(&lock);
   for (const Deadline end = os::After(150'000'000); !os::HasPassed(end); Spin(static_cast<int64_t>(random() % 2000))) {
-    size_t at = links + random() % sizeof(lock.__list);
-    if (random() % 4 == 0) at = random() % offsetof(QueueHeader, lock);
+    size_t at = LockAt(random) + links + random() % sizeof(lock.__list);
+    if (random() % 4 == 0) at = random() % offsetof(QueueHeader, send);
     if (random() % 4 == 0) at = offsetof(QueueHeader, not_empty) + random() % (2 * sizeof(Condition));
     if (random() % 4 == 0) at = offsetof(QueueHeader, notice) + random() % sizeof(Notice);
     const uint64_t bit = random();

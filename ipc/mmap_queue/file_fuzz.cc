@@ -60,19 +60,23 @@ class Input {
 // be an index, a size or a state.
 void Damage(Input& input, std::span<std::byte> memory) {
   const auto where = input.Take<uint8_t>();
-  const uint64_t parts[][2] = {{0, 64},
-                               {64, 64},
-                               {128, sizeof(QueueHeader) - 128},
-                               {TailsOffset(), 64},
-                               {SlotsOffset(), kDepth * sizeof(Slot)},
-                               {FreeOffset(SlotCount(kDepth, kMessageBytes)), kDepth * sizeof(uint32_t)},
-                               {0, memory.size()},
-                               {offsetof(QueueHeader, priorities), 128}};
+  const uint64_t parts[][2] = {
+      {0, 64},
+      {offsetof(QueueHeader, send), sizeof(SendSide)},
+      {offsetof(QueueHeader, receive), sizeof(ReceiveSide)},
+      {offsetof(QueueHeader, raised), sizeof(QueueHeader) - offsetof(QueueHeader, raised)},
+      {TailsOffset(), 64},
+      {SlotsOffset(), kDepth * sizeof(Slot)},
+      {LinksOffset(kDepth, kMessageBytes), StagesOffset(kDepth, kMessageBytes) - LinksOffset(kDepth, kMessageBytes)},
+      {offsetof(QueueHeader, inbox), 64},
+      {0, memory.size()},
+      {offsetof(QueueHeader, priorities), 128}};
   const auto& [start, bytes] = parts[where % std::size(parts)];
   const uint64_t at = (start + input.Take<uint32_t>() % bytes) & ~uint64_t{3};
   if (at + sizeof(uint32_t) > memory.size()) return;
   // A lock that nobody holds is found out after a second (StuckLock): not too many of those.
-  if (at == offsetof(QueueHeader, lock) && input.Take<uint8_t>() % 64 != 0) return;
+  const bool is_lock = at == offsetof(QueueHeader, send) || at == offsetof(QueueHeader, receive);
+  if (is_lock && input.Take<uint8_t>() % 64 != 0) return;
   const uint32_t likely[] = {0, 1, 2, 3, kDepth, kDepth - 1, UINT32_MAX, kMessageBytes + 1, INT32_MAX, 32768};
   const uint32_t value =
       (where & 0x80U) != 0 ? input.Take<uint32_t>() : likely[input.Take<uint8_t>() % std::size(likely)];
@@ -183,6 +187,7 @@ void RunOnTheCore(Input input) {
         Damage(input, {static_cast<std::byte*>(memory.get()), bytes});
         break;
       case 1:
+        if (core.IsInboxFull()) core.Drain(&damaged);
         slot = core.Prepare(std::span(message).first(what % kMessageBytes), input.Take<uint16_t>() % kPriorityLevels,
                             &damaged);
         if (slot != kNoSlot) core.Commit(slot);

@@ -5,11 +5,11 @@
 // priorities, many senders and receivers. It promises: an accepted message is delivered exactly once, highest priority
 // first and oldest first within it; no user breaks it by dying at any instruction; no system call while nobody waits.
 // It is broken by a process that scribbles in the file (operations then return kError with EBADMSG) or truncates it
-// (SIGBUS), or that stops (SIGSTOP) while it holds the lock, for as long as it is stopped.
+// (SIGBUS), or that stops (SIGSTOP) while it holds a lock, for as long as it is stopped.
 //
 // This is the primitive, a queue without a name for forked processes; queue.h is the named queue and mqueue.cc the C
 // interface of <mqueue.h>. Beneath all of them: queue_layout.h draws the memory, core.h has the data structure under
-// the lock, lock.h the lock (literal.h that of the policy `posix`), transfer.h sending, receiving and waiting, notice.h
+// the locks, lock.h one lock and locks.h both (literal.h that of the policy `posix`), transfer.h sending, receiving and waiting, notice.h
 // mq_notify, queue_file.h the file. Source: mq_overview(7), pthread_mutexattr_setrobust(3), futex(2).
 
 #include <memory>

@@ -100,17 +100,31 @@ SignalsBlocked::~SignalsBlocked() {
 
 void CountInTransit(Notice& notice, uint32_t woken) noexcept {
   const int64_t now = os::MonotonicNanos();
-  // Those who are dead by now get no new lease from the living.
-  if (now >= notice.transit_end_nanos) notice.in_transit = 0;
-  notice.in_transit += woken;
+  if (now >= notice.transit_end_nanos) {
+    // Those who are dead by now get no new lease from the living.
+    notice.in_transit.store(woken, std::memory_order_relaxed);
+  } else {
+    notice.in_transit.fetch_add(woken, std::memory_order_relaxed);
+  }
   notice.transit_end_nanos = now + kTransitNanos;
+}
+
+void CountArrived(Notice& notice) noexcept {
+  uint32_t in_transit = notice.in_transit.load(std::memory_order_relaxed);
+  while (in_transit > 0 &&
+         !notice.in_transit.compare_exchange_weak(in_transit, in_transit - 1, std::memory_order_relaxed)) {
+  }
 }
 
 bool IsToBeAnnounced(Core& core) noexcept {
   Notice& notice = core.header().notice;
-  if (notice.in_transit != 0 && os::MonotonicNanos() >= notice.transit_end_nanos) notice.in_transit = 0;
+  uint32_t in_transit = notice.in_transit.load(std::memory_order_relaxed);
+  if (in_transit != 0 && os::MonotonicNanos() >= notice.transit_end_nanos) {
+    in_transit = 0;
+    notice.in_transit.store(0, std::memory_order_relaxed);
+  }
   const uint32_t count = core.count();
-  if (count < notice.in_transit) {
+  if (count < in_transit) {
     notice.unannounced = 1;
     return false;
   }
@@ -253,11 +267,11 @@ int Unregister(View& view, const timespec* until) {
   Notice& notice = view.header().notice;
   if (notice.kind.load(std::memory_order_relaxed) == kNoNotice) return 0;
   PosixLimit limit(view.fd(), until);
-  Hold hold;
-  const IoResult locked = view.Lock(limit, hold);
+  Locks locks;
+  const IoResult locked = view.LockBoth(limit, locks);
   if (!locked.ok()) return locked.err;
   if (Registrant(view.fd(), notice.id) == getpid()) Forget(notice);
-  view.Unlock(hold);
+  view.Unlock(locks);
   return 0;
 }
 
@@ -287,13 +301,13 @@ int SetNotice(View& view, const sigevent* event) {
     if (err != 0) return err;
   }
   PosixLimit limit(view.fd(), nullptr);
-  Hold hold;
-  const IoResult locked = view.Lock(limit, hold);
+  Locks locks;
+  const IoResult locked = view.LockBoth(limit, locks);
   int err = locked.err;
   uint64_t id = 0;
   if (locked.ok()) {
     err = Register(view, kind, *event, &id);
-    view.Unlock(hold);
+    view.Unlock(locks);
   }
   if (waiter != nullptr) Release(waiter, err == 0 ? id : 0);
   return err;

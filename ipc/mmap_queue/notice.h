@@ -3,7 +3,7 @@
 
 // mq_notify: one process is told, once, that a message has come to an empty queue for which nobody was waiting.
 //
-// The sender tells it, under the queue's lock and *before* it commits the message: killed in between, it has told of a
+// The sender tells it, under both locks and *before* it commits the message: killed in between, it has told of a
 // message that does not come; the other order would leave a message of which nobody is told. `announcing` makes the
 // next holder of the lock repeat what a killed sender may not have finished. So the kill of a sender can make a
 // notification early or double, but never lose it. The kill of a receiver that a message has just woken leaves that
@@ -36,10 +36,13 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-// All of these with the queue's lock held.
-//
-// `woken` receivers were asleep and will come for messages.
+// With the send lock held: `woken` receivers were asleep and will come for messages.
 void CountInTransit(Notice& notice, uint32_t woken) noexcept;
+// With the receive lock held: one of them is there.
+void CountArrived(Notice& notice) noexcept;
+
+// All of these with both locks held.
+//
 // Whether the message that is about to be committed is to be announced: there is none before it that is not spoken for
 // by a receiver on its way, nor is it spoken for itself.
 bool IsToBeAnnounced(Core& core) noexcept;

@@ -76,9 +76,9 @@ TEST(Notice, ReceiversThatDiedOnTheirWayAreForgottenWhenOthersAreWoken) {
   notice.in_transit = 3;
   notice.transit_end_nanos = os::MonotonicNanos() - 1;
   CountInTransit(notice, 2);
-  EXPECT_EQ(notice.in_transit, 2U);
+  EXPECT_EQ(notice.in_transit.load(), 2U);
   CountInTransit(notice, 2);
-  EXPECT_EQ(notice.in_transit, 4U);
+  EXPECT_EQ(notice.in_transit.load(), 4U);
 }
 
 TEST_P(QueueTest, CarriesMessagesBetweenTwoOpeners) {

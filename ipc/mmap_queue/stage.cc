@@ -14,10 +14,10 @@ StageHold::~StageHold() {
   }
 }
 
-void StageHold::TryTake(From from) noexcept {
-  const uint32_t count = core_.stage_count();
-  for (uint32_t i = 0; i < count; ++i) {
-    const uint32_t stage = from == From::kFront ? i : count - 1 - i;
+void StageHold::TryTake(Side side) noexcept {
+  const uint32_t half = core_.stage_count() / 2;
+  for (uint32_t i = 0; i < half; ++i) {
+    const uint32_t stage = side == Side::kSend ? i : half + i;
     pthread_mutex_t* const lock = core_.StageLock(stage);
     // Only a look: a try would take the line away from its holder. A dead holder's does not look free.
     if (Hold::IsHeld(lock)) continue;

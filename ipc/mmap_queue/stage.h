@@ -2,7 +2,7 @@
 #define IPCMARK_IPC_MMAP_QUEUE_STAGE_H_
 
 // One thread's hold of a stage (queue_layout.h), where it copies a large message without the queue's lock. Nobody waits
-// for a stage, and nobody may wait while it holds one: it is taken before the queue's lock and given back after it.
+// for a stage, and nobody may wait while it holds one: it is taken before the queue's locks and given back after them.
 
 #include <cstdint>
 
@@ -13,9 +13,6 @@ namespace ipcmark::mmap_queue {
 
 class StageHold {
  public:
-  // From which end to look for a stage, so that one sender and one receiver always find their own again.
-  enum class From : uint8_t { kFront, kBack };
-
   explicit StageHold(const Core& core) : core_(core) {}
   StageHold(const StageHold&) = delete;
   StageHold& operator=(const StageHold&) = delete;
@@ -24,9 +21,9 @@ class StageHold {
   // Whether somebody copies right now. A hint.
   static bool IsAnyHeld(const Core& core) noexcept;
 
-  // Takes a stage, if one is free.
-  void TryTake(From from) noexcept;
-  // Called by who holds a stage, as soon as it has the queue's lock. If the last holder of the stage died, in the
+  // Takes a stage of this side's, if one is free.
+  void TryTake(Side side) noexcept;
+  // Called by who holds a stage, as soon as it has its side's lock. If the last holder of the stage died, in the
   // middle of a swap perhaps, the queue has been repaired by now.
   void Settle() noexcept;
 

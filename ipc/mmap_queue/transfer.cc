@@ -27,23 +27,26 @@ uint32_t Wake(Condition& condition, Policy policy) noexcept {
   return woken;
 }
 
-int View::Recover(Hold& hold) noexcept {
+int View::Repair(bool sender_died, bool receiver_died, Locks& locks) noexcept {
   core_.Rebuild();
   ++header().recoveries;
   const SignalsBlocked until_unlocked(header().notice.announcing != 0);
   FinishAnnouncement(core_, fd_);
-  int err = Hold::MadeConsistent(&header().lock);
+  int err = 0;
+  if (sender_died) err = Hold::MadeConsistent(&header().send.lock);
+  if (receiver_died && err == 0) err = Hold::MadeConsistent(&header().receive.lock);
   if (err != 0 || until_unlocked.blocked()) {
-    Unlock(hold);
+    Unlock(locks);
     if (err == 0) err = EAGAIN;
   }
   return err;
 }
 
-void View::Finish(uint32_t slot, Hold& hold) noexcept {
+void View::Finish(uint32_t slot, Locks& locks) noexcept {
   const uint32_t woken = Wake(header().not_empty, core_.policy());
   Notice& notice = header().notice;
   if (woken != 0) CountInTransit(notice, woken);
+  // Somebody is registered only when we have both locks.
   if (notice.kind.load(std::memory_order_relaxed) == kNoNotice || fd_ < 0 || !IsToBeAnnounced(core_)) [[likely]] {
     core_.Commit(slot);
     if (fd_ >= 0 && IsOverdue(notice)) [[unlikely]] {
@@ -52,22 +55,23 @@ void View::Finish(uint32_t slot, Hold& hold) noexcept {
       BeginAnnouncement(core_, fd_);
       EndAnnouncement(core_);
     }
-    Unlock(hold);
+    Unlock(locks);
     return;
   }
-  // The signal may be for this very process: its handler must find the lock free.
+  // The signal may be for this very process: its handler must find the locks free.
   const SignalsBlocked until_unlocked(true);
   BeginAnnouncement(core_, fd_);
   core_.Commit(slot);
   EndAnnouncement(core_);
-  Unlock(hold);
+  Unlock(locks);
 }
 
-void View::Spin(uint32_t hopeless, bool anyway) const noexcept {
+void View::Spin(Side side, bool anyway) const noexcept {
   for (int round = 0; round < kSpinRounds; ++round) {
     // The lock too: who finds it taken pauses for longer than it will be held.
-    if (core_.count() != hopeless && !Hold::IsTaken(&header().lock)) {
-      if (hopeless == 0) core_.PrefetchFirst();
+    const bool is_due = side == Side::kSend ? core_.MayHaveRoom() : core_.MayHoldMessages();
+    if (is_due && !Hold::IsTaken(&LockOf(side, header()))) {
+      if (side == Side::kReceive) core_.PrefetchReceive();
       return;
     }
     if (!anyway && !StageHold::IsAnyHeld(core_)) return;

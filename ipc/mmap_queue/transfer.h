@@ -1,7 +1,7 @@
 #ifndef IPCMARK_IPC_MMAP_QUEUE_TRANSFER_H_
 #define IPCMARK_IPC_MMAP_QUEUE_TRANSFER_H_
 
-// Sending to and receiving from a mapped queue: the lock around the core, the waiting, and who is told. Every user of
+// Sending to and receiving from a mapped queue: the locks around the core, the waiting, and who is told. Every user of
 // the queue goes through here; what differs between them is a Limit:
 //
 //   IoResult MayWait()             asked once, before the first wait and without the lock: ok, or the call's result
@@ -23,6 +23,8 @@
 #include "ipc/mmap_queue/core.h"
 #include "ipc/mmap_queue/literal.h"
 #include "ipc/mmap_queue/lock.h"
+#include "ipc/mmap_queue/locks.h"
+#include "ipc/mmap_queue/notice.h"
 #include "ipc/mmap_queue/stage.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/futex.h"
@@ -66,35 +68,23 @@ class View {
   [[nodiscard]] QueueHeader& header() const { return core_.header(); }
   [[nodiscard]] int fd() const { return fd_; }
 
-  // Takes the lock; repairs the queue when its last owner died. kDeadline when it stays taken; kError with EBADMSG when
-  // it is damaged and EDEADLK when this thread has it.
+  // Takes the lock of a side; repairs the queue when its last owner died. kDeadline when it stays taken; kError with
+  // EBADMSG when it is damaged and EDEADLK when this thread has it. Nothing is held then. With Policy::kPosix there is
+  // one lock for both sides.
   template <typename Limit>
-  IoResult Lock(Limit& limit, Hold& hold) {
-    int err = 0;
-    if (core_.policy() == Policy::kPosix) [[unlikely]] {
-      err = LockLiterally(&header().lock);
-      return err == 0 ? IoResult::Ok(0) : IoResult::Of(Outcome::kError, err);
-    }
-    do {
-      err = hold.Try(&header().lock);
-      if (err == EBUSY) [[unlikely]] {
-        err = hold.Poll(&header().lock, kLockHints, core_.IsStaged() ? kNoTurns : kTurns);
-      }
-      if (err == EBUSY) [[unlikely]] {
-        err = LockSlowly(limit, hold);
-      }
-      if (err == EOWNERDEAD) [[unlikely]] {
-        err = Recover(hold);
-      }
-    } while (err == EAGAIN);
-    if (err == ETIMEDOUT) return IoResult::Of(Outcome::kDeadline, ETIMEDOUT);
-    return err == 0 ? IoResult::Ok(0) : IoResult::Of(Outcome::kError, err);
+  IoResult Lock(Side side, Limit& limit, Locks& locks);
+  // Both, in the order that all keep to.
+  template <typename Limit>
+  IoResult LockBoth(Limit& limit, Locks& locks) {
+    const IoResult result = Lock(Side::kSend, limit, locks);
+    return result.ok() && !locks.has_receive() ? AlsoLockReceive(limit, locks) : result;
   }
-  void Unlock(Hold& hold) noexcept {
+  void Unlock(Locks& locks) noexcept {
     if (core_.policy() == Policy::kPosix) [[unlikely]] {
-      UnlockLiterally(&header().lock);
+      UnlockLiterally(&header().send.lock);
+      locks.GotLiterally(false);
     } else {
-      hold.Release(&header().lock);
+      locks.Release(header());
     }
   }
 
@@ -107,35 +97,56 @@ class View {
   IoResult Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& limit);
 
  private:
-  // In slices until the limit; returns what Hold::TryUntil does.
+  // Tries, polls and waits in slices until the limit; returns what Hold::TryUntil does.
   template <typename Limit>
-  int LockSlowly(Limit& limit, Hold& hold) {
-    for (StuckLock stuck;;) {
-      const int err = hold.TryUntil(
-          &header().lock, std::max(limit.Slice(kLookNanos).monotonic_nanos, os::MonotonicNanos() + kLockNanos));
-      if (err != ETIMEDOUT || limit.Passed()) return err;
-      if (stuck.IsDamaged(&header().lock)) return EBADMSG;
+  int Acquire(Side side, Limit& limit, Locks& locks) {
+    int err = locks.Try(side, header());
+    if (err == EBUSY) [[unlikely]] {
+      err = locks.Poll(side, header(), kLockHints, core_.IsStaged() ? kNoTurns : kTurns);
     }
+    for (StuckLock stuck; err == EBUSY;) {
+      err = locks.TryUntil(side, header(),
+                           std::max(limit.Slice(kLookNanos).monotonic_nanos, os::MonotonicNanos() + kLockNanos));
+      if (err != ETIMEDOUT || limit.Passed()) return err;
+      err = stuck.IsDamaged(&LockOf(side, header())) ? EBADMSG : EBUSY;
+    }
+    return err;
   }
-  // Rebuilds the queue, with the lock held. Returns 0; or, having given it back, EAGAIN or EBADMSG.
-  int Recover(Hold& hold) noexcept;
-  // Wake, Commit and Unlock. Death anywhere leaves the whole message or none of it, and nobody asleep beside it.
-  void Finish(uint32_t slot, Hold& hold) noexcept;
-  // With the lock held: sleeps until `condition` is woken, a look is due or `limit`. Gives the lock back and does not
-  // take it again.
+  // With the send lock held: takes the other one too. As LockBoth.
   template <typename Limit>
-  os::FutexWait Sleep(Condition& condition, Limit& limit, Hold& hold) {
-    if (core_.policy() == Policy::kPosix) return SleepLiterally(condition, limit);
+  IoResult AlsoLockReceive(Limit& limit, Locks& locks);
+  // The lock of `side` was just taken, and its last owner died in the middle of something: takes the other one too,
+  // rebuilds the queue, and leaves the lock of `side` held. Returns 0; or, with nothing held, EAGAIN or an errno.
+  template <typename Limit>
+  int Recover(Side side, Limit& limit, Locks& locks);
+  // With both locks held, of which some have a dead owner. Returns 0; or, having given them back, EAGAIN or EBADMSG.
+  int Repair(bool sender_died, bool receiver_died, Locks& locks) noexcept;
+  static IoResult OfLock(int err) {
+    if (err == 0) return IoResult::Ok(0);
+    return IoResult::Of(err == ETIMEDOUT ? Outcome::kDeadline : Outcome::kError, err);
+  }
+  // Whether a send needs the receive lock too: somebody may have to be notified, or the inbox is full.
+  [[nodiscard]] bool NeedsBoth() noexcept {
+    return (header().notice.kind.load(std::memory_order_relaxed) != kNoNotice && fd_ >= 0) || core_.IsInboxFull();
+  }
+  // Wake, Commit and Unlock. Death anywhere leaves the whole message or none of it, and nobody asleep beside it.
+  void Finish(uint32_t slot, Locks& locks) noexcept;
+  // With both locks held: sleeps until `condition` is woken, a look is due or `limit`. Gives the locks back and does
+  // not take them again.
+  template <typename Limit>
+  os::FutexWait Sleep(Condition& condition, Limit& limit, Locks& locks) {
+    if (core_.policy() == Policy::kPosix) return SleepLiterally(condition, limit, locks);
     condition.awaited.store(1, std::memory_order_relaxed);
     const uint32_t seen = condition.sequence.load(std::memory_order_relaxed);
-    Unlock(hold);
+    Unlock(locks);
     // A wake-up between the unlock and the sleep has changed the sequence, and the kernel does not put us to sleep.
     return limit.Wait(condition.sequence, seen, limit.Slice(kLookNanos));
   }
   template <typename Limit>
-  os::FutexWait SleepLiterally(Condition& condition, Limit& limit) {
-    const LiteralSleep sleep(condition, &header().lock);
-    errno = limit.WaitLiterally(&condition.literal, &header().lock);
+  os::FutexWait SleepLiterally(Condition& condition, Limit& limit, Locks& locks) {
+    locks.GotLiterally(false);
+    const LiteralSleep sleep(condition, &header().send.lock);
+    errno = limit.WaitLiterally(&condition.literal, &header().send.lock);
     if (sleep.woken()) return os::FutexWait::kWoken;
     if (errno == ETIMEDOUT) return os::FutexWait::kDeadline;
     return errno == 0 ? os::FutexWait::kChanged : os::FutexWait::kError;
@@ -149,44 +160,110 @@ class View {
     if (limit.Passed()) return IoResult::Of(Outcome::kDeadline, ETIMEDOUT);
     return IoResult::Ok(0);
   }
-  // Of one call: whether MayWait was asked, and how its last sleep ended.
+  // Of one call: whether MayWait was asked, whether the next look is the one before a sleep, and how the last sleep
+  // ended.
   struct Waiting {
     bool asked = false;
+    bool needs_both = false;
     os::FutexWait last = os::FutexWait::kChanged;
     int err = 0;
   };
-  // With the lock held and nothing to do: asks and polls, or sleeps on `condition`, while the queue holds `hopeless`
-  // messages. Gives the lock back. ok: look again.
+  // With the lock of `side` held and nothing to do: asks and polls; or has the caller look once more with both locks;
+  // or sleeps. Gives the locks back. ok: look again.
   template <typename Limit>
-  IoResult Await(Condition& condition, uint32_t hopeless, bool damaged, Waiting& waiting, Limit& limit, Hold& hold) {
-    if (waiting.asked || damaged) {
-      const IoResult why_not = WhyNot(damaged, waiting.last, waiting.err, limit);
-      if (!why_not.ok()) {
-        Unlock(hold);
-        return why_not;
-      }
-      waiting.last = Sleep(condition, limit, hold);
-      waiting.err = errno;
-      return IoResult::Ok(0);
+  IoResult Await(Side side, bool damaged, Waiting& waiting, Limit& limit, Locks& locks) {
+    if (!waiting.asked && !damaged) {
+      Unlock(locks);
+      waiting.asked = true;
+      const IoResult may_wait = limit.MayWait();
+      if (may_wait.ok() && (limit.spins() || core_.IsStaged())) Spin(side, limit.spins());
+      return may_wait;
     }
-    Unlock(hold);
-    waiting.asked = true;
-    const IoResult may_wait = limit.MayWait();
-    if (may_wait.ok() && (limit.spins() || core_.IsStaged())) Spin(hopeless, limit.spins());
-    return may_wait;
+    const bool has_both = locks.has_send() && locks.has_receive();
+    const uint32_t hopeless = side == Side::kSend ? core_.depth() : 0;
+    damaged = damaged || (has_both && !core_.Holds(hopeless));
+    // Whoever was woken looks for what woke it before it looks at the time.
+    const bool is_due = has_both || waiting.last != os::FutexWait::kWoken;
+    const IoResult why_not = is_due || damaged ? WhyNot(damaged, waiting.last, waiting.err, limit) : IoResult::Ok(0);
+    if (!why_not.ok() || !has_both) {
+      Unlock(locks);
+      waiting.needs_both = true;
+      return why_not;
+    }
+    waiting.needs_both = false;
+    waiting.last = Sleep(side == Side::kSend ? header().not_full : header().not_empty, limit, locks);
+    waiting.err = errno;
+    return IoResult::Ok(0);
   }
-  // Polls without the lock for a bounded number of rounds, while the queue holds `hopeless` messages; unless `anyway`,
-  // only while somebody copies in a stage: its commit, or its next call, is near.
-  void Spin(uint32_t hopeless, bool anyway) const noexcept;
+  // Polls without a lock for a bounded number of rounds, until there seems to be something to do; unless `anyway`, only
+  // while somebody copies in a stage: its commit, or its next call, is near.
+  void Spin(Side side, bool anyway) const noexcept;
 
   Core core_;
   int fd_ = -1;
 };
 
-// Lets everybody who waits on `condition` look again; returns how many were asleep. Called with the lock held and
-// *before* the commit: whoever is woken then waits for the lock, so that our death right after the wake-up still ends
-// its sleep; woken after the commit, a message could be committed with everybody asleep.
+// Lets everybody who waits on `condition` look again; returns how many were asleep. Called with the lock of one's own
+// side held and *before* the commit: whoever is woken and finds nothing takes both locks before it sleeps again, and so
+// waits for ours; our death right after the wake-up still ends its sleep. Woken after the commit, a message could be
+// committed with everybody asleep.
 uint32_t Wake(Condition& condition, Policy policy) noexcept;
+
+template <typename Limit>
+IoResult View::Lock(Side side, Limit& limit, Locks& locks) {
+  if (core_.policy() == Policy::kPosix) [[unlikely]] {
+    const int err = LockLiterally(&header().send.lock);
+    locks.GotLiterally(err == 0);
+    return OfLock(err);
+  }
+  int err = 0;
+  do {
+    err = Acquire(side, limit, locks);
+    if (err == EOWNERDEAD) [[unlikely]] {
+      err = Recover(side, limit, locks);
+    }
+  } while (err == EAGAIN);
+  return OfLock(err);
+}
+
+template <typename Limit>
+IoResult View::AlsoLockReceive(Limit& limit, Locks& locks) {
+  int err = Acquire(Side::kReceive, limit, locks);
+  if (err == EOWNERDEAD) {
+    err = Repair(false, true, locks);
+    if (err == EAGAIN) return LockBoth(limit, locks);
+  } else if (err != 0) {
+    Unlock(locks);
+  }
+  return OfLock(err);
+}
+
+template <typename Limit>
+int View::Recover(Side side, Limit& limit, Locks& locks) {
+  if (side == Side::kSend) {
+    const int err = Acquire(Side::kReceive, limit, locks);
+    if (err != 0 && err != EOWNERDEAD) {
+      locks.ReleaseAsOrphan(side, header());
+      return err;
+    }
+    const int repaired = Repair(true, err == EOWNERDEAD, locks);
+    if (repaired == 0) locks.ReleaseLast(header());
+    return repaired;
+  }
+  // In the wrong order, and so without waiting.
+  const int err = locks.Try(Side::kSend, header());
+  if (err == 0 || err == EOWNERDEAD) {
+    const int repaired = Repair(err == EOWNERDEAD, true, locks);
+    if (repaired == 0) locks.ReleaseLast(header());
+    return repaired;
+  }
+  locks.ReleaseAsOrphan(side, header());
+  if (err != EBUSY) return err;
+  const IoResult both = LockBoth(limit, locks);
+  if (!both.ok()) return both.outcome == Outcome::kDeadline ? ETIMEDOUT : both.err;
+  Unlock(locks);
+  return EAGAIN;
+}
 
 template <typename Limit>
 IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit& limit) {
@@ -196,31 +273,40 @@ IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit
   for (Waiting waiting;;) {
     StageHold stage(core_);
     // A copy for nothing, when it is full.
-    if (may_stage && core_.count() < core_.depth()) stage.TryTake(StageHold::From::kFront);
+    if (may_stage && core_.MayHaveRoom()) stage.TryTake(Side::kSend);
     const uint32_t copied_to = stage.slot();
     if (copied_to != kNoSlot) CopyAcross(core_.SlotMemory(copied_to), message.data(), message.size());
-    Hold hold;
+    Locks locks;
     // The lock's line alone takes as long as all of these together.
-    core_.PrefetchFirst();
-    IoResult result = Lock(limit, hold);
+    core_.PrefetchSend();
+    IoResult result = waiting.needs_both ? LockBoth(limit, locks) : Lock(Side::kSend, limit, locks);
+    if (result.ok() && !locks.has_receive() && NeedsBoth()) [[unlikely]] {
+      result = AlsoLockReceive(limit, locks);
+    }
     if (!result.ok()) return result;
     stage.Settle();
     bool damaged = false;
-    const uint32_t slot =
-        copied_to == kNoSlot
-            ? core_.Prepare(message, priority, &damaged)
-            : core_.PrepareStaged(stage.stage(), copied_to, static_cast<uint32_t>(message.size()), priority, &damaged);
+    if (locks.has_receive() && core_.IsInboxFull()) [[unlikely]] {
+      core_.Drain(&damaged);
+      damaged = damaged || core_.IsInboxFull();
+    }
+    uint32_t slot = kNoSlot;
+    if (!damaged) {
+      slot = copied_to == kNoSlot ? core_.Prepare(message, priority, &damaged)
+                                  : core_.PrepareStaged(stage.stage(), copied_to, static_cast<uint32_t>(message.size()),
+                                                        priority, &damaged);
+    }
     if (slot != kNoSlot) {
-      Finish(slot, hold);
+      Finish(slot, locks);
       return IoResult::Ok(message.size());
     }
     may_stage = !stage.held() && message.size() >= kStagedBytes;
     if (stage.held()) {
       // Nobody waits with a stage in its hands.
-      Unlock(hold);
+      Unlock(locks);
       continue;
     }
-    result = Await(header().not_full, core_.depth(), damaged, waiting, limit, hold);
+    result = Await(Side::kSend, damaged, waiting, limit, locks);
     if (!result.ok()) return result;
   }
 }
@@ -230,27 +316,27 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
   bool may_stage = true;
   for (Waiting waiting;;) {
     StageHold stage(core_);
-    if (may_stage && core_.IsStaged() && core_.count() > 0) stage.TryTake(StageHold::From::kBack);
-    Hold hold;
-    IoResult result = Lock(limit, hold);
+    if (may_stage && core_.IsStaged() && core_.MayHoldMessages()) stage.TryTake(Side::kReceive);
+    Locks locks;
+    IoResult result = waiting.needs_both ? LockBoth(limit, locks) : Lock(Side::kReceive, limit, locks);
     if (result.outcome == Outcome::kDeadline && waiting.last == os::FutexWait::kWoken) {
       // The message that woke us was announced to nobody, and came in time: it must not be left lying.
       TransitLimit transit;
-      result = Lock(transit, hold);
+      result = waiting.needs_both ? LockBoth(transit, locks) : Lock(Side::kReceive, transit, locks);
     }
     if (!result.ok()) return result;
     stage.Settle();
     Notice& notice = header().notice;
-    if (waiting.last == os::FutexWait::kWoken) {
-      if (notice.in_transit > 0) --notice.in_transit;
-      waiting.last = os::FutexWait::kChanged;
-    }
     bool damaged = false;
     const uint32_t slot = core_.Highest(&damaged);
+    if (waiting.last == os::FutexWait::kWoken && (slot != kNoSlot || (locks.has_send() && locks.has_receive()))) {
+      CountArrived(notice);
+      waiting.last = os::FutexWait::kChanged;
+    }
     if (slot != kNoSlot) {
       const std::span<const std::byte> payload = core_.Payload(slot);
       if (payload.size() > buffer.size()) {
-        Unlock(hold);
+        Unlock(locks);
         return IoResult::Of(Outcome::kTooBig, EMSGSIZE, payload.size());
       }
       const bool is_staged = stage.slot() != kNoSlot && payload.size() >= kStagedBytes;
@@ -263,19 +349,22 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
         core_.Take(slot);
       }
       // Written only where it changes: a line that nobody writes to stays in every user's cache.
-      if (core_.count() == 0 && notice.unannounced != 0) notice.unannounced = 0;
-      Unlock(hold);
-      if (is_staged) memcpy(buffer.data(), payload.data(), payload.size());
+      if (notice.unannounced != 0 && core_.count() == 0) notice.unannounced = 0;
+      Unlock(locks);
+      if (is_staged) {
+        memcpy(buffer.data(), payload.data(), payload.size());
+        HandBack(core_.SlotMemory(slot), payload.size());
+      }
       if (priority != nullptr) *priority = its_priority;
       return IoResult::Ok(payload.size());
     }
     may_stage = !stage.held();
     if (stage.held()) {
       // Nobody waits with a stage in its hands.
-      Unlock(hold);
+      Unlock(locks);
       continue;
     }
-    result = Await(header().not_empty, 0, damaged, waiting, limit, hold);
+    result = Await(Side::kReceive, damaged, waiting, limit, locks);
     if (!result.ok()) return result;
   }
 }
