@@ -247,7 +247,10 @@ void SenderScript::EndFill() {
 void SenderScript::AwaitClosing() {
   log_.state.store(EndState::kDone, std::memory_order_release);
   board_.Report();
-  board_.AwaitPhase(Phase::kClosing);
+  if (!board_.AwaitPhase(Phase::kClosing, [&] { return AcceptsOrder(); })) {
+    stage_ = Stage::kLeft;
+    return;
+  }
   // Receivers that notice the end of all senders need no word of farewell.
   const bool closer = board_.shared().closer.load(std::memory_order_relaxed) == index_;
   const bool stops = board_.plan().audited || !board_.plan().capabilities.reports_peer_death;
