@@ -18,6 +18,7 @@
 #include "ipc/os/futex.h"
 #include "ipc/os/mapping.h"
 #include "ipc/os/process_group.h"
+#include "ipc/os/process_state.h"
 #include "stress/census.h"
 #include "stress/random.h"
 #include "stress/stepper.h"
@@ -193,7 +194,7 @@ class Sweeper {
     if (!spawned.ok()) return spawned;
     const Deadline end = os::After(kHangNanos);
     const pid_t pid = group.pid(*spawned);
-    while (!os::HasPassed(end) && (notes()->bystander_ready == 0 || (swept.bystander_sleeps() && !IsAsleep(pid)))) {
+    while (!os::HasPassed(end) && (notes()->bystander_ready == 0 || (swept.bystander_sleeps() && !os::IsAsleep(pid)))) {
       sched_yield();
     }
     return spawned;

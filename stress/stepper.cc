@@ -1,6 +1,5 @@
 #include "stress/stepper.h"
 
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -13,11 +12,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "ipc/os/fd.h"
+#include "ipc/os/process_state.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -83,14 +80,6 @@ std::string SystemCallName(int64_t number) {
     if (known.number == number) return known.name;
   }
   return absl::StrCat("system call ", number);
-}
-
-bool IsAsleep(pid_t pid) {
-  char text[256] = "";
-  const os::Fd fd(open(absl::StrFormat("/proc/%d/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
-  const ssize_t bytes = read(fd.get(), text, sizeof(text) - 1);
-  const char* state = bytes > 0 ? strrchr(text, ')') : nullptr;
-  return state != nullptr && state[2] == 'S';
 }
 
 #if defined(__x86_64__)
@@ -189,7 +178,7 @@ bool Victim::RunInto(const Steps& record, const SystemCall& call) {
   int status = 0;
   stopped_ = false;
   while (waitpid(pid_, &status, WNOHANG) == 0) {
-    if (IsAsleep(pid_)) return true;
+    if (os::IsAsleep(pid_)) return true;
     sched_yield();
   }
   stopped_ = WIFSTOPPED(status);

@@ -17,9 +17,6 @@
 
 namespace ipcmark::stress {
 
-// Whether a process sleeps in a system call (and is not stopped).
-bool IsAsleep(pid_t pid);
-
 // Whether this process may trace here; one sentence why not.
 absl::Status MayStep();
 
