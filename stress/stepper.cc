@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <filesystem>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "ipc/os/process_state.h"
@@ -28,6 +30,8 @@ struct NumberName {
 // Those that ipc/ makes, of the ones that every Linux architecture has.
 constexpr NumberName kNames[] = {
     {SYS_futex, "futex"},
+    {SYS_clone, "clone"},
+    {SYS_clone3, "clone3"},
     {SYS_getpid, "getpid"},
     {SYS_gettid, "gettid"},
     {SYS_sched_yield, "sched_yield"},
@@ -113,12 +117,26 @@ Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call
   }
   int status = 0;
   stopped_ = waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status) && WSTOPSIG(status) == kMarker;
+  if (stopped_) StopOtherThreads();
+}
+
+void Victim::StopOtherThreads() {
+  for (const pid_t thread : OtherThreads()) {
+    if (ptrace(PTRACE_SEIZE, thread, nullptr, nullptr) != 0) continue;
+    ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr);
+    waitpid(thread, nullptr, __WALL);
+  }
+  // The ones to come stop by themselves, and nobody ever resumes them.
+  ptrace(PTRACE_SETOPTIONS, pid_, nullptr, PTRACE_O_TRACECLONE);
 }
 
 bool Victim::Resume(int request) {
   int status = 0;
-  stopped_ = ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) == 0 &&
-             waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status);
+  do {
+    stopped_ = ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) == 0 &&
+               waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status);
+    // In the system call that has made a thread: on, to where it comes back.
+  } while (stopped_ && status >> 16 == PTRACE_EVENT_CLONE);
   finished_ = stopped_ && WSTOPSIG(status) == kMarker;
   return stopped_ && !finished_;
 }
@@ -190,6 +208,7 @@ absl::Status MayStep() {
       "stepping with ptrace(2) is written for x86-64 only; leave out --sweep on this machine");
 }
 Victim::Victim(absl::FunctionRef<void()>, absl::FunctionRef<void()>) : pid_(-1) {}
+void Victim::StopOtherThreads() {}
 bool Victim::Resume(int) { return false; }
 uint64_t Victim::Address() const { return 0; }
 Steps Victim::Record() { return {}; }
@@ -198,10 +217,27 @@ bool Victim::RunTo(const Steps&, uint64_t) { return false; }
 bool Victim::RunInto(const Steps&, const SystemCall&) { return false; }
 #endif
 
+std::vector<pid_t> Victim::OtherThreads() const {
+  std::vector<pid_t> threads;
+  std::error_code gone;
+  std::filesystem::directory_iterator at(absl::StrCat("/proc/", pid_, "/task"), gone);
+  for (; !gone && at != std::filesystem::directory_iterator(); at.increment(gone)) {
+    const pid_t thread = std::stoi(at->path().filename().string());
+    if (thread != pid_) threads.push_back(thread);
+  }
+  return threads;
+}
+
 void Victim::Kill() {
   if (pid_ <= 0) return;
+  const std::vector<pid_t> others = OtherThreads();
   kill(pid_, SIGKILL);
   int status = 0;
+  // Traced ones are ours to reap, before the process.
+  for (const pid_t thread : others) {
+    while (waitpid(thread, &status, __WALL) == thread && WIFSTOPPED(status)) {
+    }
+  }
   while (waitpid(pid_, &status, 0) == pid_ && !WIFSIGNALED(status) && !WIFEXITED(status)) {
   }
   pid_ = -1;

@@ -4,7 +4,9 @@
 // A process that is led through one call, instruction by instruction (ptrace(2), x86-64), or run to the n-th one at
 // once: a first run notes where every instruction lies; from then on a breakpoint at the n-th one, passed as often as
 // that address had come before, costs a few stops instead of n. N points so cost about N times a fork instead of N^2/2
-// steps of 40 us. A victim that takes another way than the first run did is killed all the same, elsewhere.
+// steps of 40 us. A victim that takes another way than the first run did is killed all the same, elsewhere. Only the
+// thread that calls is led: others stand still for as long, those that it makes from their first instruction on, so
+// that none of them runs into a breakpoint that is not meant for it.
 
 #include <sys/types.h>
 
@@ -58,6 +60,9 @@ class Victim {
   void Kill();
 
  private:
+  // The numbers of its threads but the one that calls.
+  [[nodiscard]] std::vector<pid_t> OtherThreads() const;
+  void StopOtherThreads();
   bool Resume(int request);
   [[nodiscard]] uint64_t Address() const;
   // Until it is about to execute the instruction at `address` the next time.
