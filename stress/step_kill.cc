@@ -204,7 +204,8 @@ class Sweeper {
   absl::StatusOr<bool> RunVictim(uint64_t n, SweptCase& swept) {
     const bool records = record_.addresses.empty();
     const int64_t timeout_nanos = records ? kRecordedTimeoutNanos : kTimeoutNanos;
-    Victim victim([&] { swept.BeforeCall(); }, [&] { swept.Call(timeout_nanos); });
+    Victim victim([&] { swept.BeforeCall(); }, [&] { swept.Call(timeout_nanos); },
+                  swept.kills_in_its_thread() ? Victim::Led::kItsThread : Victim::Led::kCaller);
     if (!victim.ready()) return absl::UnavailableError("the victim could not be traced");
     victim_pid_ = victim.pid();
     if (records) {

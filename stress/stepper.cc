@@ -103,7 +103,7 @@ absl::Status MayStep() {
                               "seccomp filter) or leave out --sweep");
 }
 
-Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call) : pid_(fork()) {
+Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call, Led led) : pid_(fork()), led_(pid_) {
   if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
@@ -118,6 +118,18 @@ Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call
   int status = 0;
   stopped_ = waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status) && WSTOPSIG(status) == kMarker;
   if (stopped_) StopOtherThreads();
+  if (stopped_ && led == Led::kItsThread) LeadItsThread();
+}
+
+void Victim::EndOfThread() { syscall(SYS_tgkill, getpid(), gettid(), kMarker); }
+
+void Victim::LeadItsThread() {
+  const std::vector<pid_t> others = OtherThreads();
+  while (Resume(PTRACE_CONT)) {
+  }
+  stopped_ = finished_ && others.size() == 1;
+  finished_ = false;
+  if (stopped_) led_ = others[0];
 }
 
 void Victim::StopOtherThreads() {
@@ -133,8 +145,8 @@ void Victim::StopOtherThreads() {
 bool Victim::Resume(int request) {
   int status = 0;
   do {
-    stopped_ = ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) == 0 &&
-               waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status);
+    stopped_ = ptrace(static_cast<__ptrace_request>(request), led_, nullptr, nullptr) == 0 &&
+               waitpid(led_, &status, __WALL) == led_ && WIFSTOPPED(status);
     // In the system call that has made a thread: on, to where it comes back.
   } while (stopped_ && status >> 16 == PTRACE_EVENT_CLONE);
   finished_ = stopped_ && WSTOPSIG(status) == kMarker;
@@ -142,16 +154,16 @@ bool Victim::Resume(int request) {
 }
 
 uint64_t Victim::Address() const {
-  return static_cast<uint64_t>(ptrace(PTRACE_PEEKUSER, pid_, kAddressOffset, nullptr));
+  return static_cast<uint64_t>(ptrace(PTRACE_PEEKUSER, led_, kAddressOffset, nullptr));
 }
 
 Steps Victim::Record() {
   Steps steps;
   do {
     const uint64_t address = Address();
-    const auto code = static_cast<uint64_t>(ptrace(PTRACE_PEEKTEXT, pid_, address, nullptr));
+    const auto code = static_cast<uint64_t>(ptrace(PTRACE_PEEKTEXT, led_, address, nullptr));
     if ((code & 0xffff) == kEnterKernel) {
-      steps.system_calls.push_back({steps.addresses.size(), ptrace(PTRACE_PEEKUSER, pid_, kNumberOffset, nullptr)});
+      steps.system_calls.push_back({steps.addresses.size(), ptrace(PTRACE_PEEKUSER, led_, kNumberOffset, nullptr)});
     }
     steps.addresses.push_back(address);
   } while (Resume(PTRACE_SINGLESTEP));
@@ -165,12 +177,12 @@ bool Victim::RunToAddress(uint64_t address) {
   if (Address() == address && !Resume(PTRACE_SINGLESTEP)) return false;
   if (Address() == address) return true;
   errno = 0;
-  const auto word = static_cast<uint64_t>(ptrace(PTRACE_PEEKTEXT, pid_, address, nullptr));
-  if (errno != 0 || ptrace(PTRACE_POKETEXT, pid_, address, (word & ~kLowByte) | kBreakpoint) != 0) return false;
+  const auto word = static_cast<uint64_t>(ptrace(PTRACE_PEEKTEXT, led_, address, nullptr));
+  if (errno != 0 || ptrace(PTRACE_POKETEXT, led_, address, (word & ~kLowByte) | kBreakpoint) != 0) return false;
   const bool there = Resume(PTRACE_CONT) && Address() == address + 1;
   if (!stopped_) return false;
-  ptrace(PTRACE_POKETEXT, pid_, address, word);
-  if (there) ptrace(PTRACE_POKEUSER, pid_, kAddressOffset, address);
+  ptrace(PTRACE_POKETEXT, led_, address, word);
+  if (there) ptrace(PTRACE_POKEUSER, led_, kAddressOffset, address);
   return there;
 }
 
@@ -192,11 +204,11 @@ bool Victim::RunTo(const Steps& record, uint64_t n) {
 
 bool Victim::RunInto(const Steps& record, const SystemCall& call) {
   if (!RunTo(record, call.step)) return false;
-  if (ptrace(PTRACE_SINGLESTEP, pid_, nullptr, nullptr) != 0) return false;
+  if (ptrace(PTRACE_SINGLESTEP, led_, nullptr, nullptr) != 0) return false;
   int status = 0;
   stopped_ = false;
-  while (waitpid(pid_, &status, WNOHANG) == 0) {
-    if (os::IsAsleep(pid_)) return true;
+  while (waitpid(led_, &status, WNOHANG | __WALL) == 0) {
+    if (os::IsAsleep(led_)) return true;
     sched_yield();
   }
   stopped_ = WIFSTOPPED(status);
@@ -207,7 +219,9 @@ absl::Status MayStep() {
   return absl::UnavailableError(
       "stepping with ptrace(2) is written for x86-64 only; leave out --sweep on this machine");
 }
-Victim::Victim(absl::FunctionRef<void()>, absl::FunctionRef<void()>) : pid_(-1) {}
+Victim::Victim(absl::FunctionRef<void()>, absl::FunctionRef<void()>, Led) : pid_(-1), led_(-1) {}
+void Victim::EndOfThread() {}
+void Victim::LeadItsThread() {}
 void Victim::StopOtherThreads() {}
 bool Victim::Resume(int) { return false; }
 uint64_t Victim::Address() const { return 0; }

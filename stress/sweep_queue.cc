@@ -18,6 +18,7 @@
 #include "ipc/mmap_queue/queue.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/futex.h"
+#include "stress/stepper.h"
 #include "stress/sweep_calls.h"
 #include "stress/sweep_subject.h"
 
@@ -37,7 +38,11 @@ enum class Told : uint8_t { kBySignal, kByThread };
 // How often this process was told by a thread: a futex.
 std::atomic<uint32_t> g_told;
 
+// This process is killed while its thread is on the way here.
+bool g_is_led;
+
 void BeTold(sigval) {
+  if (g_is_led) Victim::EndOfThread();
   g_told.fetch_add(1);
   os::WakeAllOnFutex(g_told);
 }
@@ -281,6 +286,18 @@ class SendToSelfCase : public NotifyCancelCase {
   }
 };
 
+// The victim has sent to itself, and its thread is about to tell it.
+class BeToldCase : public SendToSelfCase {
+ public:
+  using SendToSelfCase::SendToSelfCase;
+  [[nodiscard]] bool kills_in_its_thread() const override { return true; }
+  void BeforeCall() override {
+    g_is_led = true;
+    SendToSelfCase::BeforeCall();
+  }
+  absl::Status Check(bool) override { return SendToSelfCase::Check(/*finished=*/true); }
+};
+
 // A bystander is registered, and the victim sends into the empty queue.
 class SendNotifyingCase : public QueueCase {
  public:
@@ -346,7 +363,8 @@ std::vector<SweptCall> QueueCalls(mmap_queue::Policy policy) {
           CallOf<NotifyCancelCase>("notify_thread_cancel", policy, Told::kByThread),
           CallOf<CloseRegisteredCase>("notify_thread_close", policy, Told::kByThread),
           CallOf<SendNotifyingCase>("notify_thread_send", policy, Told::kByThread),
-          CallOf<SendToSelfCase>("notify_thread_own_send", policy, Told::kByThread)};
+          CallOf<SendToSelfCase>("notify_thread_own_send", policy, Told::kByThread),
+          CallOf<BeToldCase>("notify_thread_told", policy, Told::kByThread)};
 }
 
 }  // namespace ipcmark::stress
