@@ -107,6 +107,11 @@ Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call
   if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
+    // Ctrl-C is for the run: here it would be one more stop.
+    sigset_t interrupts;
+    sigemptyset(&interrupts);
+    for (const int signal_number : {SIGINT, SIGTERM, SIGHUP, SIGTSTP}) sigaddset(&interrupts, signal_number);
+    sigprocmask(SIG_BLOCK, &interrupts, nullptr);
     prepare();
     const pid_t self = getpid();
     raise(kMarker);
