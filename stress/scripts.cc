@@ -37,6 +37,7 @@ struct {
 void NoteMemory(const std::vector<std::string>& objects) {
   for (const SharedRange& range : RangesOf(getpid(), objects)) {
     if (g_memory.count == std::size(g_memory.ranges)) break;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): /proc knows addresses as numbers.
     g_memory.ranges[g_memory.count++] = {reinterpret_cast<void*>(range.address), range.bytes};
   }
 }

@@ -38,7 +38,7 @@ struct Broadcast {
   const char* name;
   Side side;
   Action action;
-  uint64_t prepared;  // messages sent before; to a receiver that is the victim, after it had opened
+  uint32_t prepared;  // messages sent before; to a receiver that is the victim, after it had opened
   bool timed = false;
   Witness witness = Witness::kWaits;
   SlowReceiver slow = SlowReceiver::kBlocksSender;

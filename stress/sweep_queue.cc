@@ -113,8 +113,9 @@ class NamedQueue : public Subject {
         {.depth_messages = geometry.depth_messages, .message_bytes = geometry.max_message_bytes, .policy = policy_}));
   }
   absl::Status Keep(absl::StatusOr<Queue> queue) {
-    if (queue.ok()) queue_.emplace(*std::move(queue));
-    return queue.status();
+    if (!queue.ok()) return queue.status();
+    queue_.emplace(*std::move(queue));
+    return absl::OkStatus();
   }
 
   std::string name_;
