@@ -66,10 +66,11 @@ void Board::Enter(Phase phase) {
   Announce(shared().epoch);
 }
 
-void Board::AwaitPhase(Phase phase) const {
+bool Board::AwaitPhase(Phase phase, absl::FunctionRef<bool()> gives_up) const {
   for (;;) {
     const uint32_t epoch = shared().epoch.load(std::memory_order_acquire);
-    if (this->phase() >= phase) return;
+    if (this->phase() >= phase) return true;
+    if (gives_up()) return false;
     os::WaitOnFutex(shared().epoch, epoch, Deadline::Never());
   }
 }

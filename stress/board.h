@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "ipc/channel.h"
 #include "ipc/os/cpu.h"
@@ -102,8 +103,9 @@ class Board {
 
   [[nodiscard]] Phase phase() const { return shared().phase.load(std::memory_order_acquire); }
   void Enter(Phase phase);
-  // Sleeps until `phase` or a later one.
-  void AwaitPhase(Phase phase) const;
+  // Sleeps until `phase` or a later one: true. False once `gives_up`, asked again whenever a signal was handled.
+  bool AwaitPhase(
+      Phase phase, absl::FunctionRef<bool()> gives_up = [] { return false; }) const;
   void Announce(std::atomic<uint32_t>& word) const;
   // Wakes the parent.
   void Report() const { Announce(shared().event); }

@@ -147,7 +147,7 @@ std::string FindMisfate(std::span<const SegmentState> all, std::span<const int64
   return "";
 }
 
-uint64_t RemoveSegmentsOf(pid_t pid) {
+uint64_t RemoveObjectsOf(pid_t pid) {
   // Not by /proc/sysvipc/shm, whose lines a reader may miss while others come and go.
   shm_info info;
   const int last = shmctl(0, SHM_INFO, reinterpret_cast<shmid_ds*>(&info));
@@ -157,6 +157,12 @@ uint64_t RemoveSegmentsOf(pid_t pid) {
     const int id = shmctl(slot, SHM_STAT, &segment);
     if (id >= 0 && segment.shm_cpid == pid && shmctl(id, IPC_RMID, nullptr) == 0) ++removed;
   }
+  std::vector<std::filesystem::path> files;
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", gone)) {
+    if (IsNamedAfter(entry.path().filename().string(), pid)) files.push_back(entry.path());
+  }
+  for (const std::filesystem::path& file : files) removed += std::filesystem::remove(file, gone) ? 1 : 0;
   return removed;
 }
 

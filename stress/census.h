@@ -43,8 +43,9 @@ std::vector<SegmentState> AllSegments();
 std::string FindMisfate(std::span<const SegmentState> all, std::span<const int64_t> segments,
                         std::span<const int64_t> mapped);
 
-// Removes the System V segments that process `pid`, which is dead, had made. How many there were.
-uint64_t RemoveSegmentsOf(pid_t pid);
+// Removes the System V segments that process `pid`, which is dead, had made, and its files in /dev/shm. How many there
+// were.
+uint64_t RemoveObjectsOf(pid_t pid);
 
 // Compares the attach count of each of this process' System V segments with the mappings of it in `processes`, which
 // must be all that can have one and must not attach or detach meanwhile. "" or the first difference.

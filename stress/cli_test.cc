@@ -79,8 +79,14 @@ constexpr BadUsage kBadUsages[] = {
     {"--senders=0", "--senders=0"},
     {"--messages=x", "--messages=x"},
     {"--minimize-seconds=x", "--minimize-seconds=x"},
-    {"--points=7", "FROM:TO"},
-    {"--points=9:9", "10"},
+    {"--sweep --points=7", "FROM:TO"},
+    {"--sweep --points=9:9", "10"},
+    {"--points=1:9", "--points=1:9"},
+    {"--sweep --fault=sigkill", "--fault=sigkill"},
+    {"--sweep --bytes=64", "--bytes=64"},
+    {"--sweep --scenario=no_such_thing", "--sweep --list"},
+    {"--sweep --primitive=moodycamel", "does not promise"},
+    {"--json=/no/such/directory/file", "/no/such/directory/file"},
     {"--scenario=no_such_thing", "--list"},
     {"--scenario=sysv_shm/3to3", "at most 1 sender"},
 };
@@ -112,6 +118,13 @@ TEST(StressProgram, ListsScenariosOfEveryPrimitiveAndWhatIsSkipped) {
         "# skipped sysv_shm/3to1: sysv_shm has at most 1 sender(s), not 3\n"}) {
     EXPECT_THAT(outcome.out, HasSubstr(name));
   }
+}
+
+TEST(StressProgram, ListsTheCallsOfASweep) {
+  const Outcome outcome = RunProgram(kStress, "--sweep --list --scenario='^(pipe|mmap_queue)/(notify_thread$|send)'");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("mmap_queue/send\n"), HasSubstr("mmap_queue/notify_thread\n"),
+                                 HasSubstr("# skipped pipe: it does not promise to survive SIGKILL\n")));
 }
 
 TEST(StressProgram, ListShowsWhatTheExpressionChooses) {
@@ -258,6 +271,24 @@ TEST(StressProgram, InterruptedItStillPrintsItsSummary) {
   const Outcome outcome = RunProgram(kStress, "--seconds=60 --seed=2", "timeout --preserve-status -s INT 1 ");
   EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("not reached: interrupted"), HasSubstr(" 0 broken")));
+}
+
+TEST(StressProgram, AnInterruptedSweepDoesNotBeginAnotherCall) {
+  const Outcome outcome = RunProgram(kStress, "--sweep --seed=2", "timeout --preserve-status -s INT 1 ");
+  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
+  EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr(" calls not reached: interrupted"));
+}
+
+// Every victim leaves the queue that it has made.
+TEST(StressProgram, RemovesWhatTheVictimsOfASweepHaveMade) {
+  const std::string before = SharedObjects();
+  const Outcome outcome =
+      RunProgram(kStress, "--isolation=none --sweep --seed=3 --scenario='^named_queue/create$' --trials=3");
+  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
+  EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr(" objects left by the dead, removed"));
+  EXPECT_EQ(SharedObjects(), before);
 }
 
 TEST(StressProgram, WhatTheSystemRefusesIsOneSentenceAndStatusTwo) {

@@ -55,6 +55,10 @@ class Driver {
   }
   [[nodiscard]] bool AllLeft() const;
   [[nodiscard]] bool SendersDone() const;
+  // Whether the other side has ends that still send or receive.
+  [[nodiscard]] bool HasPartners(Side side) const {
+    return alive_[static_cast<int>(Other(side))] != 0 && (side == Side::kSender || !SendersDone());
+  }
   [[nodiscard]] bool TrafficTimeIsOver() const { return os::MonotonicNanos() >= traffic_end_nanos_; }
   [[nodiscard]] std::string WhoWaits() const;
   void Release() {

@@ -17,6 +17,12 @@ namespace {
 
 // What a replacement sends at least; Board::Create leaves room for it.
 constexpr uint64_t kLeastQuota = 16;
+
+// Whether SIGUSR1 ends every call that waits.
+bool CanInterrupt(const TrialPlan& plan) {
+  return plan.capabilities.shows_signals && plan.geometry.wait != Wait::kSpin;
+}
+
 }  // namespace
 
 bool Driver::AwaitMoment(const struct Strike& strike, bool must_happen) {
@@ -76,11 +82,12 @@ bool Driver::SendAway(Position victim, bool* gone) {
     const EndState state = log.state.load(std::memory_order_acquire);
     *gone = state == EndState::kEnded;
     if (*gone) return true;
-    // Who sleeps in a call looks up, as often as it takes. Who has nothing more to do waits for the others.
+    // Who sleeps looks up, as often as it takes.
     group_.Signal(child, SIGUSR1);
+    if (CanInterrupt(plan_) || HasPartners(victim.side)) return false;
+    // It may be in a call that nothing would end.
     Order asked = Order::kLeave;
-    const bool too_late = state == EndState::kDone || TrafficTimeIsOver() || SendersDone();
-    return too_late && log.order.compare_exchange_strong(asked, Order::kNone, std::memory_order_relaxed);
+    return log.order.compare_exchange_strong(asked, Order::kNone, std::memory_order_relaxed);
   });
   if (!healthy || !*gone) return healthy;
   const absl::Status outcome = group_.JoinOne(child, os::After(plan_.liveness_nanos));
@@ -130,7 +137,7 @@ bool Driver::Strike(const struct Strike& strike) {
     }
     if (left) gone.push_back(victim);
   }
-  ++strikes_;
+  if (strike.departure == Departure::kNone || !gone.empty()) ++strikes_;
   strike_nanos_ = os::MonotonicNanos();
   completed_at_strike_ = Completed();
   if (!plan_.capabilities.survives_sigkill) return true;

@@ -4,11 +4,11 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <string>
 #include <utility>
 
@@ -19,6 +19,7 @@
 #include "ipc/os/fd.h"
 #include "stress/census.h"
 #include "stress/full_disk.h"
+#include "stress/janitor.h"
 #include "stress/shifted_clock.h"
 #include "stress/shm_limits.h"
 
@@ -49,32 +50,33 @@ bool MountPrivateDevShm() {
          mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") == 0;
 }
 
-void RemoveWhatIsLeftOf(pid_t runner) {
-  RemoveSegmentsOf(runner);
-  std::error_code gone;
-  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", gone)) {
-    if (IsNamedAfter(entry.path().filename().string(), runner)) {
-      std::filesystem::remove(entry.path(), gone);
-    }
-  }
-}
-
 // Never returns.
 [[noreturn]] void RunJanitor(int alive, pid_t runner) {
   // Out of reach of what is meant for the run: Ctrl-C, a closed terminal, kill(2) of its process group.
   setsid();
   for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) signal(signal_number, SIG_IGN);
+  const pid_t self = getpid();
+  send(alive, &self, sizeof(self), MSG_NOSIGNAL);
   // The runner and all its children have the other end; it closes with the last of them.
-  char byte;
-  while (read(alive, &byte, 1) < 0 && errno == EINTR) {
+  pid_t entrusted[kEntrusted] = {};
+  for (size_t next = 0;;) {
+    pid_t process = 0;
+    const ssize_t bytes = recv(alive, &process, sizeof(process), 0);
+    if (bytes == sizeof(process)) entrusted[next++ % kEntrusted] = process;
+    if (bytes == 0 || (bytes < 0 && errno != EINTR)) break;
   }
-  RemoveWhatIsLeftOf(runner);
+  RemoveObjectsOf(runner);
+  for (const pid_t process : entrusted) {
+    if (process != 0) RemoveObjectsOf(process);
+  }
   _exit(0);
 }
 
 absl::Status StartJanitor() {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return os::SyscallError("pipe2(janitor)", errno, "close descriptors");
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return os::SyscallError("socketpair(janitor)", errno, "close descriptors");
+  }
   os::Fd alive(ends[0]);
   const pid_t runner = getpid();
   const pid_t janitor = fork();
@@ -83,7 +85,13 @@ absl::Status StartJanitor() {
     close(ends[1]);
     RunJanitor(alive.get(), runner);
   }
-  // ends[1] stays open for as long as this process lives.
+  // It stays open for as long as this process lives.
+  g_janitor = ends[1];
+  alive.Reset();
+  // Not before it is out of reach.
+  pid_t ready = 0;
+  while (recv(g_janitor, &ready, sizeof(ready), 0) < 0 && errno == EINTR) {
+  }
   return absl::OkStatus();
 }
 

@@ -8,8 +8,8 @@
 //   with
 //               the last process. Nothing can go wrong with it, so it is the first choice.
 //   janitor     where the machine allows no namespaces: a process that outlives the run and removes what the runner had
-//               made. It can be killed, too, and knows only segments that the runner has created and files in /dev/shm
-//               with the runner's process id in their names.
+//               made. It can be killed, too, and knows only segments that the runner or a process of janitor.h has
+//               created and files in /dev/shm with their process ids in their names.
 
 #include <span>
 #include <string>

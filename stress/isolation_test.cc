@@ -1,5 +1,7 @@
 // The runner itself is killed with SIGKILL in the middle of a trial: its processes end and its objects are gone.
 
+#include "stress/isolation.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -20,6 +22,7 @@
 #include "gtest/gtest.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/fd.h"
+#include "stress/janitor.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -125,6 +128,54 @@ void ExpectNothingLeft(const std::string& isolation, size_t least_children) {
 TEST(Isolation, NothingRemainsOfAKilledRunInItsNamespaces) { ExpectNothingLeft("namespaces", 2); }
 
 TEST(Isolation, JanitorRemovesWhatAKilledRunLeft) { ExpectNothingLeft("janitor", 3); }
+
+// A victim of a sweep makes an object, and then it and the runner are killed. Whether the object is gone when the
+// janitor has ended.
+bool IsRemoved(bool entrusted) {
+  int go[2];
+  int ready[2];
+  int janitor_lives[2];
+  EXPECT_EQ(pipe2(go, O_CLOEXEC), 0);
+  EXPECT_EQ(pipe2(ready, O_CLOEXEC), 0);
+  EXPECT_EQ(pipe2(janitor_lives, O_CLOEXEC), 0);
+  const pid_t runner = fork();
+  if (runner == 0) {
+    setpgid(0, 0);
+    // The janitor alone keeps it open when the runner and the victim are gone.
+    if (!Isolate("janitor", {}).ok()) _exit(1);
+    const pid_t victim = fork();
+    if (victim == 0) {
+      char byte = 0;
+      (void)!read(go[0], &byte, 1);
+      const std::string path = "/dev/shm/ipcmark." + std::to_string(getpid()) + ".0";
+      const os::Fd made(open(path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+      (void)!write(ready[1], path.c_str(), path.size());
+      for (;;) pause();
+    }
+    if (entrusted) EntrustToJanitor(victim);
+    (void)!write(go[1], "", 1);
+    for (;;) pause();
+  }
+  close(ready[1]);
+  close(janitor_lives[1]);
+  char path[64] = "";
+  EXPECT_GT(read(ready[0], path, sizeof(path) - 1), 0);
+  EXPECT_TRUE(std::filesystem::exists(path));
+  // The janitor is in a session of its own.
+  kill(-runner, SIGKILL);
+  waitpid(runner, nullptr, 0);
+  pollfd ended = {.fd = janitor_lives[0], .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&ended, 1, static_cast<int>(kBoundNanos / 1'000'000)), 1);
+  for (const int fd : {go[0], go[1], ready[0], janitor_lives[0]}) close(fd);
+  const bool removed = !std::filesystem::exists(path);
+  unlink(path);
+  return removed;
+}
+
+TEST(Isolation, JanitorRemovesWhatAVictimLeftThatIsEntrustedToIt) {
+  EXPECT_TRUE(IsRemoved(true));
+  EXPECT_FALSE(IsRemoved(false)) << "who has removed it?";
+}
 
 // Else the two tests above would pass whatever happens.
 TEST(Isolation, WithoutItAKilledRunLeavesBoth) {

@@ -106,6 +106,12 @@ int Main(std::span<const char* const> arguments) {
   }
   const absl::Status known = CheckNames(*options);
   if (!known.ok()) return Fail(known.message());
+  if (options->sweep && options->list) {
+    ListSweeps(*options, PrimitiveTable());
+    return kExitFine;
+  }
+  const absl::Status writable = options->json.empty() || options->list ? absl::OkStatus() : MayWrite(options->json);
+  if (!writable.ok()) return Fail(writable.message());
   // Early: on a busy machine a Ctrl-C may come before the first trial.
   HandleSignals();
   const absl::Status isolated = IsolateRun(*options);

@@ -1,5 +1,6 @@
 #include "stress/notice_check.h"
 
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -7,10 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 
 #include "ipc/os/clock.h"
+#include "ipc/os/process_state.h"
 #include "stress/random.h"
 
 namespace ipcmark::stress {
@@ -181,14 +181,10 @@ class Check {
 
   // Until `child` sleeps in the kernel, which it does nowhere but at its goal.
   [[nodiscard]] bool AwaitSleep(pid_t child) const {
-    const std::string path = "/proc/" + std::to_string(child) + "/stat";
     for (const Deadline end = os::After(patience_nanos_); !os::HasPassed(end); sched_yield()) {
-      std::ifstream file(path);
-      const std::string text{std::istreambuf_iterator<char>(file), {}};
-      const size_t name_end = text.rfind(')');
-      if (name_end == std::string::npos || name_end + 2 >= text.size()) return false;
-      if (text[name_end + 2] == 'S') return true;
-      if (text[name_end + 2] == 'Z') return false;
+      const char state = os::ProcessState(child);
+      if (state == 'S') return true;
+      if (state == 'Z' || state == '?') return false;
     }
     return false;
   }

@@ -145,6 +145,22 @@ bool NeedsValue(absl::string_view argument) {
   return std::ranges::find(kFlags, absl::StripSuffix(argument, "=")) != std::end(kFlags);
 }
 
+// Of --sweep, what means nothing without it or with it.
+absl::Status CheckSweep(const Options& options, std::span<const char* const> arguments) {
+  constexpr absl::string_view kOfTrials[] = {"--fault", "--invariant", "--minimize-seconds", "--senders", "--receivers",
+                                             "--depth", "--bytes",     "--messages",         "--strikes"};
+  for (const absl::string_view argument : arguments) {
+    const absl::string_view flag = argument.substr(0, argument.find('='));
+    if (flag == "--points" && !options.sweep) {
+      return absl::InvalidArgumentError(absl::StrCat(argument, " is about the points of a --sweep", kSeeHelp));
+    }
+    if (options.sweep && std::ranges::find(kOfTrials, flag) != std::end(kOfTrials)) {
+      return absl::InvalidArgumentError(absl::StrCat(argument, " means nothing to a --sweep: leave out one", kSeeHelp));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Options> ParseOptions(std::span<const char* const> arguments) {
@@ -186,6 +202,8 @@ absl::StatusOr<Options> ParseOptions(std::span<const char* const> arguments) {
     }
     if (!status.ok()) return status;
   }
+  const absl::Status fits = CheckSweep(options, arguments);
+  if (!fits.ok()) return fits;
   if (options.sweep && !has_seconds) options.seconds = kMostSeconds;
   // A replay runs its trials to the end.
   if (options.trials != kNoLimit && !has_seconds) options.seconds = kMostSeconds;
@@ -218,7 +236,7 @@ each trial every invariant is checked. --list ends with the faults and the invar
                      pipe/send, --trials=N tries N points of each call
   --points=FROM:TO   of a sweep: only these points of each call; --points=syscalls: before, inside and behind each
                      system call
-  --list             print the scenarios, and what is skipped and why
+  --list             print the scenarios (with --sweep: the calls), and what is skipped and why
   --help             print this
 
 Examples:

@@ -180,13 +180,22 @@ std::string Quoted(const std::string& text) {
   return quoted + '"';
 }
 
-absl::Status WriteText(const std::string& text, const std::string& path) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> file(fopen(path.c_str(), "we"), fclose);
+namespace {
+
+// `mode`: fopen(3)'s.
+absl::Status WriteInto(const std::string& text, const std::string& path, const char* mode) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(fopen(path.c_str(), mode), fclose);
   if (file == nullptr || fwrite(text.data(), 1, text.size(), file.get()) != text.size() || fflush(file.get()) != 0) {
     return os::SyscallError(absl::StrFormat("write(%s)", path), errno, "give --json= a file that can be written");
   }
   return absl::OkStatus();
 }
+
+}  // namespace
+
+absl::Status WriteText(const std::string& text, const std::string& path) { return WriteInto(text, path, "we"); }
+
+absl::Status MayWrite(const std::string& path) { return WriteInto("", path, "ae"); }
 
 absl::Status WriteJson(const Results& results, const std::string& path) { return WriteText(ToJson(results), path); }
 

@@ -66,6 +66,8 @@ absl::Status WriteJson(const Results& results, const std::string& path);
 // For those who write JSON: `text` as a JSON string, and a file with `text`, or one sentence why not.
 std::string Quoted(const std::string& text);
 absl::Status WriteText(const std::string& text, const std::string& path);
+// Whether WriteText could write there, asked before hours of work; makes the file.
+absl::Status MayWrite(const std::string& path);
 
 }  // namespace ipcmark::stress
 

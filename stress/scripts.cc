@@ -37,6 +37,7 @@ struct {
 void NoteMemory(const std::vector<std::string>& objects) {
   for (const SharedRange& range : RangesOf(getpid(), objects)) {
     if (g_memory.count == std::size(g_memory.ranges)) break;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): /proc knows addresses as numbers.
     g_memory.ranges[g_memory.count++] = {reinterpret_cast<void*>(range.address), range.bytes};
   }
 }
@@ -247,7 +248,10 @@ void SenderScript::EndFill() {
 void SenderScript::AwaitClosing() {
   log_.state.store(EndState::kDone, std::memory_order_release);
   board_.Report();
-  board_.AwaitPhase(Phase::kClosing);
+  if (!board_.AwaitPhase(Phase::kClosing, [&] { return AcceptsOrder(); })) {
+    stage_ = Stage::kLeft;
+    return;
+  }
   // Receivers that notice the end of all senders need no word of farewell.
   const bool closer = board_.shared().closer.load(std::memory_order_relaxed) == index_;
   const bool stops = board_.plan().audited || !board_.plan().capabilities.reports_peer_death;

@@ -18,7 +18,9 @@
 #include "ipc/os/futex.h"
 #include "ipc/os/mapping.h"
 #include "ipc/os/process_group.h"
+#include "ipc/os/process_state.h"
 #include "stress/census.h"
+#include "stress/janitor.h"
 #include "stress/random.h"
 #include "stress/stepper.h"
 
@@ -124,7 +126,8 @@ class Sweeper {
     for (int repeat = 0; repeat < kMostRepeats && absl::IsDeadlineExceeded(seen); ++repeat) {
       seen = TryOnce(n, /*patient=*/true);
     }
-    if (absl::IsCancelled(seen)) return absl::OkStatus();
+    // What survivors saw when a signal for the whole run reached them, too, counts for nothing.
+    if (absl::IsCancelled(seen) || Cancelled()) return absl::OkStatus();
     // No words of a survivor: the parent could not do its part.
     if (!prepared_) return seen;
     sweep_.trials += records ? 0 : 1;
@@ -162,11 +165,14 @@ class Sweeper {
     const absl::StatusOr<int> survivor = group->Spawn(
         "a survivor", os::kAnyCpu, [&](os::Gate&) { return Live([&] { return (*swept)->Check(*finished); }); });
     if (!survivor.ok()) return survivor.status();
+    EntrustToJanitor(group->pid(*survivor));
     prepared_ = true;
     status = Outcome(*group, *survivor);
     if (status.ok() && bystander >= 0) status = Outcome(*group, bystander);
     if (status.ok() || absl::IsDeadlineExceeded(status)) status.Update((*swept)->CheckAll(*finished));
-    sweep_.remains += RemoveSegmentsOf(victim_pid_);
+    sweep_.remains += RemoveObjectsOf(victim_pid_);
+    // It ends without a destructor.
+    RemoveObjectsOf(group->pid(*survivor));
     sweep_.survivors += bystander >= 0 ? 2 : 1;
     recovery_nanos_ = notes()->recovered == 0 ? 0 : notes()->recovered_nanos - notes()->killed_nanos;
     const int64_t starved_nanos = notes()->starved_nanos + StarvedNanos() - starved_before_nanos;
@@ -193,7 +199,7 @@ class Sweeper {
     if (!spawned.ok()) return spawned;
     const Deadline end = os::After(kHangNanos);
     const pid_t pid = group.pid(*spawned);
-    while (!os::HasPassed(end) && (notes()->bystander_ready == 0 || (swept.bystander_sleeps() && !IsAsleep(pid)))) {
+    while (!os::HasPassed(end) && (notes()->bystander_ready == 0 || (swept.bystander_sleeps() && !os::IsAsleep(pid)))) {
       sched_yield();
     }
     return spawned;
@@ -203,9 +209,11 @@ class Sweeper {
   absl::StatusOr<bool> RunVictim(uint64_t n, SweptCase& swept) {
     const bool records = record_.addresses.empty();
     const int64_t timeout_nanos = records ? kRecordedTimeoutNanos : kTimeoutNanos;
-    Victim victim([&] { swept.BeforeCall(); }, [&] { swept.Call(timeout_nanos); });
+    Victim victim([&] { swept.BeforeCall(); }, [&] { swept.Call(timeout_nanos); },
+                  swept.kills_in_its_thread() ? Victim::Led::kItsThread : Victim::Led::kCaller);
     if (!victim.ready()) return absl::UnavailableError("the victim could not be traced");
     victim_pid_ = victim.pid();
+    EntrustToJanitor(victim_pid_);
     if (records) {
       record_ = victim.Record();
     } else if (n < Instructions()) {

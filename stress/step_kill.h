@@ -68,6 +68,8 @@ class SweptCase {
   // The victim. Where the call has a deadline, it is `timeout_nanos` away.
   virtual void BeforeCall() {}
   virtual void Call(int64_t timeout_nanos) = 0;
+  // Not in the call, but in what a thread that BeforeCall has made does because of it (stepper.h: Victim::Led).
+  [[nodiscard]] virtual bool kills_in_its_thread() const { return false; }
   // A process that comes when the victim is dead. `finished`: the victim had returned from its call.
   virtual absl::Status Check(bool finished) = 0;
   // The parent, when all others are gone.

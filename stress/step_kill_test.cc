@@ -3,15 +3,23 @@
 
 #include "stress/step_kill.h"
 
+#include <sched.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "ipc/mmap_queue/mmap_queue.h"
+#include "ipc/os/futex.h"
+#include "ipc/os/mapping.h"
 #include "ipc/shm_broadcast/shm_broadcast.h"
 #include "ipc/sysv_shm/sysv_shm.h"
 #include "stress/mutants/broken.h"
@@ -137,6 +145,83 @@ TEST(StepKill, CatchesANamedQueueThatDiesWithItsSender) {
   const absl::StatusOr<Sweep> sweep = SweepOne(QueueCalls(mmap_queue::Policy::kPosix), "notify_send", 60);
   ASSERT_TRUE(sweep.ok()) << sweep.status();
   EXPECT_THAT(FirstBroken(*sweep), testing::HasSubstr("still runs"));
+}
+
+TEST(StepKill, CatchesAThreadThatIsNeverTold) {
+  SKIP_UNLESS_TRACEABLE();
+  const absl::StatusOr<Sweep> sweep = SweepOne(QueueCalls(mmap_queue::Policy::kPosix), "notify_thread_send", 60);
+  ASSERT_TRUE(sweep.ok()) << sweep.status();
+  EXPECT_THAT(FirstBroken(*sweep), testing::HasSubstr("still runs"));
+}
+
+// What the threads of a victim have done, in memory that it shares.
+struct ThreadsDone {
+  std::atomic<uint32_t> before;  // by a thread that there was before the call: counts on and on
+  std::atomic<uint32_t> during;  // by one that the call has made
+};
+
+// Runs `body` in a thread until the process ends.
+template <typename Body>
+void InAThread(Body body) {
+  std::thread(body).detach();
+}
+
+TEST(Victim, LeadsTheThreadThatCallsAndStopsTheOthers) {
+  SKIP_UNLESS_TRACEABLE();
+  const absl::StatusOr<os::Mapping> memory = os::Mapping::SharedAnonymous(sizeof(ThreadsDone));
+  ASSERT_TRUE(memory.ok()) << memory.status();
+  ThreadsDone& done = *new (memory->address()) ThreadsDone{};
+  const auto prepare = [&] {
+    InAThread([&done] {
+      for (;;) done.before.fetch_add(1);
+    });
+    while (done.before == 0) sched_yield();
+  };
+  const auto call = [&] { InAThread([&done] { done.during = 1; }); };
+  Victim recorded(prepare, call);
+  ASSERT_TRUE(recorded.ready());
+  const uint32_t before = done.before;
+  const Steps steps = recorded.Record();
+  EXPECT_TRUE(recorded.finished());
+  EXPECT_NE(std::ranges::find(steps.system_calls, int64_t{SYS_clone3}, &SystemCall::number), steps.system_calls.end());
+  EXPECT_EQ(done.before, before);
+  EXPECT_EQ(done.during, 0);
+  recorded.Kill();
+  // Beyond the making of the thread, by breakpoints.
+  Victim repeated(prepare, call);
+  ASSERT_TRUE(repeated.ready());
+  repeated.RunTo(steps, steps.addresses.size());
+  EXPECT_TRUE(repeated.finished());
+  EXPECT_EQ(done.during, 0);
+  repeated.Kill();
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "a process or a thread of one is left";
+  EXPECT_EQ(errno, ECHILD);
+}
+
+TEST(Victim, LeadsAThreadThatTheCallHasWoken) {
+  SKIP_UNLESS_TRACEABLE();
+  const absl::StatusOr<os::Mapping> memory = os::Mapping::SharedAnonymous(sizeof(ThreadsDone));
+  ASSERT_TRUE(memory.ok()) << memory.status();
+  ThreadsDone& done = *new (memory->address()) ThreadsDone{};
+  Victim victim(
+      [&] {
+        InAThread([&done] {
+          os::WaitOnFutex(done.before, 0, Deadline::Never());
+          done.during = 1;
+          Victim::EndOfThread();
+        });
+      },
+      [&] {
+        done.before = 1;
+        os::WakeAllOnFutex(done.before);
+      },
+      Victim::Led::kItsThread);
+  ASSERT_TRUE(victim.ready());
+  EXPECT_EQ(done.before, 1);
+  EXPECT_EQ(done.during, 0);
+  victim.Record();
+  EXPECT_TRUE(victim.finished());
+  EXPECT_EQ(done.during, 1);
 }
 
 TEST(StepKill, NamesTheBoundariesOfSystemCalls) {

@@ -1,6 +1,5 @@
 #include "stress/stepper.h"
 
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -13,11 +12,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
+#include <filesystem>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "ipc/os/fd.h"
+#include "ipc/os/process_state.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -31,6 +30,8 @@ struct NumberName {
 // Those that ipc/ makes, of the ones that every Linux architecture has.
 constexpr NumberName kNames[] = {
     {SYS_futex, "futex"},
+    {SYS_clone, "clone"},
+    {SYS_clone3, "clone3"},
     {SYS_getpid, "getpid"},
     {SYS_gettid, "gettid"},
     {SYS_sched_yield, "sched_yield"},
@@ -85,14 +86,6 @@ std::string SystemCallName(int64_t number) {
   return absl::StrCat("system call ", number);
 }
 
-bool IsAsleep(pid_t pid) {
-  char text[256] = "";
-  const os::Fd fd(open(absl::StrFormat("/proc/%d/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
-  const ssize_t bytes = read(fd.get(), text, sizeof(text) - 1);
-  const char* state = bytes > 0 ? strrchr(text, ')') : nullptr;
-  return state != nullptr && state[2] == 'S';
-}
-
 #if defined(__x86_64__)
 namespace {
 constexpr size_t kAddressOffset = offsetof(user_regs_struct, rip);
@@ -110,10 +103,15 @@ absl::Status MayStep() {
                               "seccomp filter) or leave out --sweep");
 }
 
-Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call) : pid_(fork()) {
+Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call, Led led) : pid_(fork()), led_(pid_) {
   if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
+    // Ctrl-C is for the run: here it would be one more stop.
+    sigset_t interrupts;
+    sigemptyset(&interrupts);
+    for (const int signal_number : {SIGINT, SIGTERM, SIGHUP, SIGTSTP}) sigaddset(&interrupts, signal_number);
+    sigprocmask(SIG_BLOCK, &interrupts, nullptr);
     prepare();
     const pid_t self = getpid();
     raise(kMarker);
@@ -124,27 +122,53 @@ Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call
   }
   int status = 0;
   stopped_ = waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status) && WSTOPSIG(status) == kMarker;
+  if (stopped_) StopOtherThreads();
+  if (stopped_ && led == Led::kItsThread) LeadItsThread();
+}
+
+void Victim::EndOfThread() { syscall(SYS_tgkill, getpid(), gettid(), kMarker); }
+
+void Victim::LeadItsThread() {
+  const std::vector<pid_t> others = OtherThreads();
+  while (Resume(PTRACE_CONT)) {
+  }
+  stopped_ = finished_ && others.size() == 1;
+  finished_ = false;
+  if (stopped_) led_ = others[0];
+}
+
+void Victim::StopOtherThreads() {
+  for (const pid_t thread : OtherThreads()) {
+    if (ptrace(PTRACE_SEIZE, thread, nullptr, nullptr) != 0) continue;
+    ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr);
+    waitpid(thread, nullptr, __WALL);
+  }
+  // The ones to come stop by themselves, and nobody ever resumes them.
+  ptrace(PTRACE_SETOPTIONS, pid_, nullptr, PTRACE_O_TRACECLONE);
 }
 
 bool Victim::Resume(int request) {
   int status = 0;
-  stopped_ = ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) == 0 &&
-             waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status);
+  do {
+    stopped_ = ptrace(static_cast<__ptrace_request>(request), led_, nullptr, nullptr) == 0 &&
+               waitpid(led_, &status, __WALL) == led_ && WIFSTOPPED(status);
+    // In the system call that has made a thread: on, to where it comes back.
+  } while (stopped_ && status >> 16 == PTRACE_EVENT_CLONE);
   finished_ = stopped_ && WSTOPSIG(status) == kMarker;
   return stopped_ && !finished_;
 }
 
 uint64_t Victim::Address() const {
-  return static_cast<uint64_t>(ptrace(PTRACE_PEEKUSER, pid_, kAddressOffset, nullptr));
+  return static_cast<uint64_t>(ptrace(PTRACE_PEEKUSER, led_, kAddressOffset, nullptr));
 }
 
 Steps Victim::Record() {
   Steps steps;
   do {
     const uint64_t address = Address();
-    const auto code = static_cast<uint64_t>(ptrace(PTRACE_PEEKTEXT, pid_, address, nullptr));
+    const auto code = static_cast<uint64_t>(ptrace(PTRACE_PEEKTEXT, led_, address, nullptr));
     if ((code & 0xffff) == kEnterKernel) {
-      steps.system_calls.push_back({steps.addresses.size(), ptrace(PTRACE_PEEKUSER, pid_, kNumberOffset, nullptr)});
+      steps.system_calls.push_back({steps.addresses.size(), ptrace(PTRACE_PEEKUSER, led_, kNumberOffset, nullptr)});
     }
     steps.addresses.push_back(address);
   } while (Resume(PTRACE_SINGLESTEP));
@@ -158,12 +182,12 @@ bool Victim::RunToAddress(uint64_t address) {
   if (Address() == address && !Resume(PTRACE_SINGLESTEP)) return false;
   if (Address() == address) return true;
   errno = 0;
-  const auto word = static_cast<uint64_t>(ptrace(PTRACE_PEEKTEXT, pid_, address, nullptr));
-  if (errno != 0 || ptrace(PTRACE_POKETEXT, pid_, address, (word & ~kLowByte) | kBreakpoint) != 0) return false;
+  const auto word = static_cast<uint64_t>(ptrace(PTRACE_PEEKTEXT, led_, address, nullptr));
+  if (errno != 0 || ptrace(PTRACE_POKETEXT, led_, address, (word & ~kLowByte) | kBreakpoint) != 0) return false;
   const bool there = Resume(PTRACE_CONT) && Address() == address + 1;
   if (!stopped_) return false;
-  ptrace(PTRACE_POKETEXT, pid_, address, word);
-  if (there) ptrace(PTRACE_POKEUSER, pid_, kAddressOffset, address);
+  ptrace(PTRACE_POKETEXT, led_, address, word);
+  if (there) ptrace(PTRACE_POKEUSER, led_, kAddressOffset, address);
   return there;
 }
 
@@ -185,11 +209,11 @@ bool Victim::RunTo(const Steps& record, uint64_t n) {
 
 bool Victim::RunInto(const Steps& record, const SystemCall& call) {
   if (!RunTo(record, call.step)) return false;
-  if (ptrace(PTRACE_SINGLESTEP, pid_, nullptr, nullptr) != 0) return false;
+  if (ptrace(PTRACE_SINGLESTEP, led_, nullptr, nullptr) != 0) return false;
   int status = 0;
   stopped_ = false;
-  while (waitpid(pid_, &status, WNOHANG) == 0) {
-    if (IsAsleep(pid_)) return true;
+  while (waitpid(led_, &status, WNOHANG | __WALL) == 0) {
+    if (os::IsAsleep(led_)) return true;
     sched_yield();
   }
   stopped_ = WIFSTOPPED(status);
@@ -200,7 +224,10 @@ absl::Status MayStep() {
   return absl::UnavailableError(
       "stepping with ptrace(2) is written for x86-64 only; leave out --sweep on this machine");
 }
-Victim::Victim(absl::FunctionRef<void()>, absl::FunctionRef<void()>) : pid_(-1) {}
+Victim::Victim(absl::FunctionRef<void()>, absl::FunctionRef<void()>, Led) : pid_(-1), led_(-1) {}
+void Victim::EndOfThread() {}
+void Victim::LeadItsThread() {}
+void Victim::StopOtherThreads() {}
 bool Victim::Resume(int) { return false; }
 uint64_t Victim::Address() const { return 0; }
 Steps Victim::Record() { return {}; }
@@ -209,10 +236,27 @@ bool Victim::RunTo(const Steps&, uint64_t) { return false; }
 bool Victim::RunInto(const Steps&, const SystemCall&) { return false; }
 #endif
 
+std::vector<pid_t> Victim::OtherThreads() const {
+  std::vector<pid_t> threads;
+  std::error_code gone;
+  std::filesystem::directory_iterator at(absl::StrCat("/proc/", pid_, "/task"), gone);
+  for (; !gone && at != std::filesystem::directory_iterator(); at.increment(gone)) {
+    const pid_t thread = std::stoi(at->path().filename().string());
+    if (thread != pid_) threads.push_back(thread);
+  }
+  return threads;
+}
+
 void Victim::Kill() {
   if (pid_ <= 0) return;
+  const std::vector<pid_t> others = OtherThreads();
   kill(pid_, SIGKILL);
   int status = 0;
+  // Traced ones are ours to reap, before the process.
+  for (const pid_t thread : others) {
+    while (waitpid(thread, &status, __WALL) == thread && WIFSTOPPED(status)) {
+    }
+  }
   while (waitpid(pid_, &status, 0) == pid_ && !WIFSIGNALED(status) && !WIFEXITED(status)) {
   }
   pid_ = -1;

@@ -4,7 +4,9 @@
 // A process that is led through one call, instruction by instruction (ptrace(2), x86-64), or run to the n-th one at
 // once: a first run notes where every instruction lies; from then on a breakpoint at the n-th one, passed as often as
 // that address had come before, costs a few stops instead of n. N points so cost about N times a fork instead of N^2/2
-// steps of 40 us. A victim that takes another way than the first run did is killed all the same, elsewhere.
+// steps of 40 us. A victim that takes another way than the first run did is killed all the same, elsewhere. Only the
+// thread that calls is led: others stand still for as long, those that it makes from their first instruction on, so
+// that none of them runs into a breakpoint that is not meant for it.
 
 #include <sys/types.h>
 
@@ -16,9 +18,6 @@
 #include "absl/status/status.h"
 
 namespace ipcmark::stress {
-
-// Whether a process sleeps in a system call (and is not stopped).
-bool IsAsleep(pid_t pid);
 
 // Whether this process may trace here; one sentence why not.
 absl::Status MayStep();
@@ -38,15 +37,19 @@ struct Steps {
 
 class Victim {
  public:
-  // Forks a process that prepares itself and stands before `call` when this returns.
-  Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call);
+  // Which of the process's threads is led: the one that calls, or the one that `prepare` has made, when the call is
+  // over, from where it sleeps to where it calls EndOfThread.
+  enum class Led : uint8_t { kCaller, kItsThread };
+
+  // Forks a process that prepares itself and stands before `call` (or behind it, see above) when this returns.
+  Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call, Led led = Led::kCaller);
   Victim(const Victim&) = delete;
   Victim& operator=(const Victim&) = delete;
   ~Victim() { Kill(); }
 
   // It stands before its call. When false: it died while preparing.
   [[nodiscard]] bool ready() const { return stopped_; }
-  // It has returned from its call.
+  // It has returned from its call, or its thread is at its end.
   [[nodiscard]] bool finished() const { return finished_; }
 
   [[nodiscard]] pid_t pid() const { return pid_; }
@@ -60,13 +63,22 @@ class Victim {
   // SIGKILL, and waits for its end.
   void Kill();
 
+  // For the thread that is led, and nobody else: its call is over.
+  static void EndOfThread();
+
  private:
+  // The numbers of its threads but the one that calls.
+  [[nodiscard]] std::vector<pid_t> OtherThreads() const;
+  void StopOtherThreads();
+  // Lets the call happen, and goes over to the thread.
+  void LeadItsThread();
   bool Resume(int request);
   [[nodiscard]] uint64_t Address() const;
   // Until it is about to execute the instruction at `address` the next time.
   bool RunToAddress(uint64_t address);
 
   pid_t pid_;
+  pid_t led_;  // the thread
   bool stopped_ = false;
   bool finished_ = false;
 };

@@ -13,8 +13,8 @@
 #include "absl/strings/str_format.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/futex.h"
+#include "ipc/os/process_state.h"
 #include "stress/message.h"
-#include "stress/stepper.h"
 #include "stress/sweep_calls.h"
 #include "stress/sweep_subject.h"
 
@@ -38,7 +38,7 @@ struct Broadcast {
   const char* name;
   Side side;
   Action action;
-  uint64_t prepared;  // messages sent before; to a receiver that is the victim, after it had opened
+  uint32_t prepared;  // messages sent before; to a receiver that is the victim, after it had opened
   bool timed = false;
   Witness witness = Witness::kWaits;
   SlowReceiver slow = SlowReceiver::kBlocksSender;
@@ -93,7 +93,7 @@ class BroadcastCase : public SubjectCase {
     if (call_.witness != Witness::kSleepsSending) return;
     notes_.victim_open = 1;
     const Deadline end = os::After(kHangNanos);
-    while ((notes_.bystander_ready != 2 || !IsAsleep(static_cast<pid_t>(notes_.bystander_pid))) &&
+    while ((notes_.bystander_ready != 2 || !os::IsAsleep(static_cast<pid_t>(notes_.bystander_pid))) &&
            !os::HasPassed(end)) {
       sched_yield();
     }

@@ -21,6 +21,22 @@ constexpr uint64_t kEnoughBroken = 5;
 
 double Millis(int64_t nanos) { return static_cast<double>(nanos) / 1e6; }
 
+// The primitives and calls that `options` choose: on_call(primitive, call), on_skipped(skipped); stops at an error.
+template <typename OnCall, typename OnSkipped>
+absl::Status ForEachCall(const Options& options, std::span<const PrimitiveEntry> primitives, const OnCall& on_call,
+                         const OnSkipped& on_skipped) {
+  for (const PrimitiveEntry& primitive : primitives) {
+    if (!options.primitive.empty() && options.primitive != primitive.name) continue;
+    if (const char* why = WhyNotSwept(primitive.capabilities); why != nullptr) on_skipped(Skipped{primitive.name, why});
+    for (const SweptCall& call : SweptCallsOf(primitive.name, primitive.capabilities, primitive.make_subject)) {
+      if (!options.scenario.Fits(absl::StrCat(primitive.name, "/", call.name))) continue;
+      absl::Status status = on_call(primitive.name, call);
+      if (!status.ok()) return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
 struct Row {
   std::string primitive;
   std::string call;
@@ -32,23 +48,18 @@ struct Row {
 class Command {
  public:
   Command(const Options& options, const std::string& target, const std::atomic<bool>* cancel)
-      : options_(options), target_(target), cancel_(cancel), begin_nanos_(os::MonotonicNanos()) {
+      : options_(options),
+        target_(target),
+        cancel_(cancel),
+        begin_nanos_(os::MonotonicNanos()),
+        end_nanos_(begin_nanos_ + static_cast<int64_t>(options.seconds) * os::kNanosPerSecond) {
     absl::PrintF("seed %d\n%-32s %7s %7s %7s %9s %12s %7s  %s\n", options.seed, "call", "points", "trials", "reached",
                  "survivors", "recovery/ms", "s", "result");
   }
 
-  absl::Status Run(const PrimitiveEntry& primitive) {
-    if (const char* why = WhyNotSwept(primitive.capabilities); why != nullptr) {
-      absl::PrintF("skipped %s: %s\n", primitive.name, why);
-      skipped_.push_back({primitive.name, why});
-      return absl::OkStatus();
-    }
-    for (const SweptCall& call : SweptCallsOf(primitive.name, primitive.capabilities, primitive.make_subject)) {
-      if (!options_.scenario.Fits(absl::StrCat(primitive.name, "/", call.name))) continue;
-      absl::Status status = RunCall(primitive.name, call);
-      if (!status.ok()) return status;
-    }
-    return absl::OkStatus();
+  void Skip(const Skipped& skipped) {
+    absl::PrintF("skipped %s: %s\n", skipped.name, skipped.reason);
+    skipped_.push_back(skipped);
   }
 
   [[nodiscard]] bool broken() const {
@@ -74,6 +85,7 @@ class Command {
           "the longest recovery: %.3f ms, at point %d of %s; %d points took more than one attempt, with patience\n",
           Millis(worst->sweep.worst_recovery_nanos), worst->sweep.worst_recovery_point, worst->name(), all.repeated);
     }
+    if (not_reached_ != 0) absl::PrintF("%d calls not reached: %s\n", not_reached_, reason_to_stop_);
     absl::PrintF("seed %d\n", options_.seed);
     fflush(stdout);
   }
@@ -83,24 +95,29 @@ class Command {
     const auto skipped_json = [](std::string* text, const Skipped& skipped) {
       absl::StrAppendFormat(text, R"({"name": %s, "reason": %s})", Quoted(skipped.name), Quoted(skipped.reason));
     };
-    return absl::StrFormat("{\"seed\": %d,\n\"sweep\": [\n%s],\n\"skipped\": [\n%s]}\n", options_.seed,
-                           absl::StrJoin(rows_, ",\n", row_json), absl::StrJoin(skipped_, ",\n", skipped_json));
+    return absl::StrFormat("{\"seed\": %d,\n\"calls_not_reached\": %d,\n\"sweep\": [\n%s],\n\"skipped\": [\n%s]}\n",
+                           options_.seed, not_reached_, absl::StrJoin(rows_, ",\n", row_json),
+                           absl::StrJoin(skipped_, ",\n", skipped_json));
   }
 
- private:
   absl::Status RunCall(const std::string& primitive, const SweptCall& call) {
     const int64_t call_nanos = os::MonotonicNanos();
+    const bool cancelled = cancel_->load(std::memory_order_relaxed);
+    if (cancelled || call_nanos >= end_nanos_) {
+      reason_to_stop_ = cancelled ? "interrupted" : "the time was up";
+      ++not_reached_;
+      return absl::OkStatus();
+    }
     const uint64_t seed = options_.seed;
-    absl::StatusOr<Sweep> sweep =
-        SweepCall({.make_case = [&](Notes* notes) { return call.make_case(notes, seed); },
-                   .seed = seed,
-                   .from = options_.first_point,
-                   .to = options_.last_point,
-                   .only_system_calls = options_.only_system_calls,
-                   .samples = options_.trials == kNoLimit ? 0 : options_.trials,
-                   .enough_broken = kEnoughBroken,
-                   .end_nanos = begin_nanos_ + static_cast<int64_t>(options_.seconds) * os::kNanosPerSecond,
-                   .cancel = cancel_});
+    absl::StatusOr<Sweep> sweep = SweepCall({.make_case = [&](Notes* notes) { return call.make_case(notes, seed); },
+                                             .seed = seed,
+                                             .from = options_.first_point,
+                                             .to = options_.last_point,
+                                             .only_system_calls = options_.only_system_calls,
+                                             .samples = options_.trials == kNoLimit ? 0 : options_.trials,
+                                             .enough_broken = kEnoughBroken,
+                                             .end_nanos = end_nanos_,
+                                             .cancel = cancel_});
     if (!sweep.ok()) {
       return {sweep.status().code(), absl::StrCat(primitive, "/", call.name, ": ", sweep.status().message())};
     }
@@ -109,6 +126,7 @@ class Command {
     return absl::OkStatus();
   }
 
+ private:
   [[nodiscard]] std::string CommandFor(const Row& row, uint64_t from, uint64_t to) const {
     return absl::StrFormat("./bazelw run %s -- --sweep --seed=%d --scenario='^%s$' --points=%d:%d", target_,
                            options_.seed, row.name(), from, to);
@@ -124,7 +142,7 @@ class Command {
     const Sweep& sweep = row.sweep;
     std::string result = sweep.trials == sweep.points ? "ok, every point" : "ok";
     if (!sweep.broken.empty()) result = "BROKEN";
-    if (sweep.remains != 0) absl::StrAppend(&result, "; ", sweep.remains, " segments left by the dead, removed");
+    if (sweep.remains != 0) absl::StrAppend(&result, "; ", sweep.remains, " objects left by the dead, removed");
     absl::PrintF("%-32s %7d %7d %7d %9d %12.3f %7.1f  %s\n", row.name(), sweep.points, sweep.trials, sweep.reached,
                  sweep.survivors, Millis(sweep.worst_recovery_nanos), Millis(row.nanos) / 1e3, result);
     for (const BrokenPoint& broken : sweep.broken) {
@@ -152,7 +170,7 @@ class Command {
         R"({"primitive": %s, "call": %s, "seed": %d, "points": %d, "end_point": %d, "trials": %d, "reached": %d, )"
         R"("survivors": %d, )"
         R"("broken_points": %d, "worst_recovery_nanos": %d, "worst_recovery_point": %d, "repeated_points": %d, )"
-        R"("segments_left": %d, "next_point": %d, "resume": %s, "nanos": %d, "system_calls": [%s], "broken": [%s]})",
+        R"("objects_left": %d, "next_point": %d, "resume": %s, "nanos": %d, "system_calls": [%s], "broken": [%s]})",
         Quoted(row.primitive), Quoted(row.call), options_.seed, sweep.points, sweep.end, sweep.trials, sweep.reached,
         sweep.survivors, sweep.broken.size(), sweep.worst_recovery_nanos, sweep.worst_recovery_point, sweep.repeated,
         sweep.remains, sweep.next, Quoted(Resume(row)), row.nanos, absl::StrJoin(calls, ", "),
@@ -163,6 +181,9 @@ class Command {
   const std::string& target_;
   const std::atomic<bool>* cancel_;
   const int64_t begin_nanos_;
+  const int64_t end_nanos_;
+  const char* reason_to_stop_ = "";
+  uint64_t not_reached_ = 0;  // calls
   std::vector<Row> rows_;
   std::vector<Skipped> skipped_;
 };
@@ -173,18 +194,39 @@ absl::StatusOr<bool> RunSweeps(const Options& options, const std::string& target
                                std::span<const PrimitiveEntry> primitives, const std::atomic<bool>* cancel) {
   absl::Status may = MayStep();
   if (!may.ok()) return may;
-  Command command(options, target, cancel);
-  for (const PrimitiveEntry& primitive : primitives) {
-    if (!options.primitive.empty() && options.primitive != primitive.name) continue;
-    absl::Status status = command.Run(primitive);
-    if (!status.ok()) return status;
+  std::string fits;
+  std::string skipped;
+  const auto note = [&](const std::string& primitive, const SweptCall& call) {
+    fits = absl::StrCat(primitive, "/", call.name);
+    return absl::OkStatus();
+  };
+  const auto note_skipped = [&](const Skipped& one) { skipped = absl::StrCat(" (", one.name, ": ", one.reason, ")"); };
+  ForEachCall(options, primitives, note, note_skipped).IgnoreError();
+  if (fits.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no call fits; --sweep --list prints those that there are", skipped));
   }
+  Command command(options, target, cancel);
+  absl::Status status = ForEachCall(
+      options, primitives,
+      [&](const std::string& primitive, const SweptCall& call) { return command.RunCall(primitive, call); },
+      [&](const Skipped& one) { command.Skip(one); });
+  if (!status.ok()) return status;
   command.PrintSummary();
   if (!options.json.empty()) {
     absl::Status written = WriteText(command.ToJson(), options.json);
     if (!written.ok()) return written;
   }
   return command.broken();
+}
+
+void ListSweeps(const Options& options, std::span<const PrimitiveEntry> primitives) {
+  const auto print = [](const std::string& primitive, const SweptCall& call) {
+    absl::PrintF("%s/%s\n", primitive, call.name);
+    return absl::OkStatus();
+  };
+  const auto print_skipped = [](const Skipped& one) { absl::PrintF("# skipped %s: %s\n", one.name, one.reason); };
+  ForEachCall(options, primitives, print, print_skipped).IgnoreError();
 }
 
 }  // namespace ipcmark::stress

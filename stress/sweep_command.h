@@ -14,9 +14,11 @@
 namespace ipcmark::stress {
 
 // Prints a line for each call, what broke, and the commands that replay and resume; writes options.json. True when
-// something broke. An error is one sentence.
+// something broke. An error is one sentence; kInvalidArgument: no call fits.
 absl::StatusOr<bool> RunSweeps(const Options& options, const std::string& target,
                                std::span<const PrimitiveEntry> primitives, const std::atomic<bool>* cancel);
+// Prints the names of the calls that it would kill in, and what is skipped and why.
+void ListSweeps(const Options& options, std::span<const PrimitiveEntry> primitives);
 
 }  // namespace ipcmark::stress
 

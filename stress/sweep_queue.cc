@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,8 @@
 #include "absl/strings/str_format.h"
 #include "ipc/mmap_queue/queue.h"
 #include "ipc/os/clock.h"
+#include "ipc/os/futex.h"
+#include "stress/stepper.h"
 #include "stress/sweep_calls.h"
 #include "stress/sweep_subject.h"
 
@@ -29,10 +32,26 @@ constexpr uint64_t kRoom = kSweptGeometry.depth_messages;
 
 int NoticeSignal() { return SIGRTMIN + 1; }
 
+// How who registers is told.
+enum class Told : uint8_t { kBySignal, kByThread };
+
+// How often this process was told by a thread: a futex.
+std::atomic<uint32_t> g_told;
+
+// This process is killed while its thread is on the way here.
+bool g_is_led;
+
+void BeTold(sigval) {
+  if (g_is_led) Victim::EndOfThread();
+  g_told.fetch_add(1);
+  os::WakeAllOnFutex(g_told);
+}
+
 // One descriptor for both sides, by its name.
 class NamedQueue : public Subject {
  public:
-  NamedQueue(std::string name, mmap_queue::Policy policy) : name_(std::move(name)), policy_(policy) {}
+  NamedQueue(std::string name, mmap_queue::Policy policy, Told told)
+      : name_(std::move(name)), policy_(policy), told_(told) {}
 
   absl::Status Create(const Geometry& geometry) override { return Make(O_EXCL, geometry); }
   absl::Status CreateOrOpen() { return Make(0, kSweptGeometry); }
@@ -49,15 +68,41 @@ class NamedQueue : public Subject {
     if (deadline.immediate() && result.outcome == Outcome::kDeadline) result.outcome = Outcome::kWouldBlock;
     return result;
   }
+  // Before Register and AwaitNotice: the signal is blocked, so that it can be waited for.
+  static void Listen() {
+    const sigset_t set = Notice();
+    sigprocmask(SIG_BLOCK, &set, nullptr);
+  }
   int Register() {
     sigevent event{};
-    event.sigev_notify = SIGEV_SIGNAL;
-    event.sigev_signo = NoticeSignal();
+    event.sigev_notify = told_ == Told::kByThread ? SIGEV_THREAD : SIGEV_SIGNAL;
+    if (told_ == Told::kByThread) {
+      event.sigev_notify_function = BeTold;
+    } else {
+      event.sigev_signo = NoticeSignal();
+    }
     return queue_->Notify(&event);
   }
   int GiveUp() { return queue_->Notify(nullptr); }
+  // Of this process's first registration.
+  [[nodiscard]] bool AwaitNotice() const {
+    const Deadline end = os::After(kHangNanos);
+    if (told_ == Told::kByThread) {
+      while (g_told == 0 && !os::HasPassed(end)) os::WaitOnFutex(g_told, 0, end);
+      return g_told != 0;
+    }
+    const sigset_t set = Notice();
+    const timespec wait = os::ToTimespec(kHangNanos);
+    return sigtimedwait(&set, nullptr, &wait) >= 0;
+  }
 
  private:
+  static sigset_t Notice() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, NoticeSignal());
+    return set;
+  }
   static timespec RealTimeOf(Deadline deadline) {
     if (deadline.never() || deadline.immediate()) return {.tv_sec = 1, .tv_nsec = 0};
     return os::RealtimeAt(deadline.monotonic_nanos);
@@ -68,28 +113,16 @@ class NamedQueue : public Subject {
         {.depth_messages = geometry.depth_messages, .message_bytes = geometry.max_message_bytes, .policy = policy_}));
   }
   absl::Status Keep(absl::StatusOr<Queue> queue) {
-    if (queue.ok()) queue_.emplace(*std::move(queue));
-    return queue.status();
+    if (!queue.ok()) return queue.status();
+    queue_.emplace(*std::move(queue));
+    return absl::OkStatus();
   }
 
   std::string name_;
   mmap_queue::Policy policy_;
+  Told told_;
   std::optional<Queue> queue_;
 };
-
-// Blocked, so that it can be waited for.
-sigset_t BlockedNotice() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, NoticeSignal());
-  sigprocmask(SIG_BLOCK, &set, nullptr);
-  return set;
-}
-
-bool AwaitNotice(const sigset_t& set) {
-  const timespec wait = os::ToTimespec(kHangNanos);
-  return sigtimedwait(&set, nullptr, &wait) >= 0;
-}
 
 class QueueCase : public SubjectCase {
  public:
@@ -124,15 +157,32 @@ class QueueCase : public SubjectCase {
     return status.ok() ? CheckRegistration() : status;
   }
 
+  absl::Status PrepareEmpty() {
+    absl::Status status = queue_.Create(kSweptGeometry);
+    queue_.Close(Side::kSender);
+    return status;
+  }
+
+  // Of a queue that was empty before the victim sent its message.
+  absl::Status ReceiveVictims(bool finished) {
+    absl::Status status = ReceiveAll(kRoom);
+    const uint32_t sent = notes_.seen[kVictim];
+    if (status.ok() && (sent > 1 || (finished && sent != 1))) {
+      status = Wrong(absl::StrFormat("%d messages of the victim, which had%s returned from its Send", sent,
+                                     finished ? "" : " not"));
+    }
+    return status;
+  }
+
   // Of an empty queue.
   absl::Status CheckRegistration() {
-    const sigset_t notice = BlockedNotice();
+    NamedQueue::Listen();
     const int err = queue_.Register();
     if (err != 0) return Wrong(absl::StrFormat("a survivor's mq_notify says %s", strerrorname_np(err)));
     notes_.Recover();
     const IoResult sent = SendOne(kSurvivor, 0, Deadline::Immediate());
     if (!sent.ok()) return Wrong(absl::StrCat("a survivor's Send says ", OutcomeName(sent.outcome)));
-    if (!AwaitNotice(notice)) return Wrong("a survivor that had registered was not told of a message");
+    if (!queue_.AwaitNotice()) return Wrong("a survivor that had registered was not told of a message");
     return ReceiveOne(Deadline::Immediate());
   }
 
@@ -219,24 +269,50 @@ class CloseRegisteredCase : public NotifyCancelCase {
   void Call(int64_t) override { queue_.Close(Side::kSender); }
 };
 
+// The victim is registered and sends into the empty queue itself.
+class SendToSelfCase : public NotifyCancelCase {
+ public:
+  using NotifyCancelCase::NotifyCancelCase;
+  absl::Status Prepare() override { return PrepareEmpty(); }
+  void BeforeCall() override {
+    NamedQueue::Listen();
+    NotifyCancelCase::BeforeCall();
+  }
+  void Call(int64_t) override { SendOne(kVictim, 0, Deadline::Never()); }
+  absl::Status Check(bool finished) override {
+    absl::Status status = queue_.Open(Side::kSender);
+    if (status.ok()) status = ReceiveVictims(finished);
+    if (status.ok()) status = Refill(kRoom);
+    return status.ok() ? CheckRegistration() : status;
+  }
+};
+
+// The victim has sent to itself, and its thread is about to tell it.
+class BeToldCase : public SendToSelfCase {
+ public:
+  using SendToSelfCase::SendToSelfCase;
+  [[nodiscard]] bool kills_in_its_thread() const override { return true; }
+  void BeforeCall() override {
+    g_is_led = true;
+    SendToSelfCase::BeforeCall();
+  }
+  absl::Status Check(bool) override { return SendToSelfCase::Check(/*finished=*/true); }
+};
+
 // A bystander is registered, and the victim sends into the empty queue.
 class SendNotifyingCase : public QueueCase {
  public:
   using QueueCase::QueueCase;
-  absl::Status Prepare() override {
-    absl::Status status = queue_.Create(kSweptGeometry);
-    queue_.Close(Side::kSender);
-    return status;
-  }
+  absl::Status Prepare() override { return PrepareEmpty(); }
   [[nodiscard]] bool has_bystander() const override { return true; }
   absl::Status Bystand() override {
-    const sigset_t notice = BlockedNotice();
+    NamedQueue::Listen();
     absl::Status status = queue_.Open(Side::kReceiver);
     if (!status.ok()) return status;
     const int err = queue_.Register();
     if (err != 0) return Wrong(absl::StrFormat("its mq_notify says %s", strerrorname_np(err)));
     notes_.bystander_ready = 1;
-    if (!AwaitNotice(notice)) return Wrong("it had registered and was not told of a message");
+    if (!queue_.AwaitNotice()) return Wrong("it had registered and was not told of a message");
     notes_.bystander_nanos = os::MonotonicNanos();
     return status;
   }
@@ -247,15 +323,10 @@ class SendNotifyingCase : public QueueCase {
 
   absl::Status Check(bool finished) override {
     absl::Status status = queue_.Open(Side::kSender);
-    if (status.ok()) status = ReceiveAll(kRoom);
+    if (status.ok()) status = ReceiveVictims(finished);
     if (!status.ok()) return status;
-    const uint32_t sent = notes_.seen[kVictim];
-    if (sent > 1 || (finished && sent != 1)) {
-      return Wrong(absl::StrFormat("%d messages of the victim, which had%s returned from its Send", sent,
-                                   finished ? "" : " not"));
-    }
     const Deadline promised = {notes_.killed_nanos + kPeerDeathNanos};
-    while (sent == 1 && notes_.bystander_nanos == 0 && !os::HasPassed(promised)) sched_yield();
+    while (notes_.seen[kVictim] == 1 && notes_.bystander_nanos == 0 && !os::HasPassed(promised)) sched_yield();
     notes_.survivor_nanos = os::MonotonicNanos();
     // Of a message that never came nobody need have been told: of this one he must.
     status = Refill(kRoom);
@@ -272,8 +343,8 @@ class SendNotifyingCase : public QueueCase {
 };
 
 template <typename Case>
-SweptCall CallOf(const char* name, mmap_queue::Policy policy) {
-  const auto queue = std::make_shared<NamedQueue>(absl::StrCat("/sweep_", getpid()), policy);
+SweptCall CallOf(const char* name, mmap_queue::Policy policy, Told told = Told::kBySignal) {
+  const auto queue = std::make_shared<NamedQueue>(absl::StrCat("/sweep_", getpid()), policy, told);
   return {name, [queue](Notes* notes, uint64_t seed) { return std::make_unique<Case>(notes, seed, queue.get()); }};
 }
 
@@ -287,7 +358,14 @@ std::vector<SweptCall> QueueCalls(mmap_queue::Policy policy) {
           CallOf<NotifyCase>("notify", policy),
           CallOf<NotifyCancelCase>("notify_cancel", policy),
           CallOf<CloseRegisteredCase>("notify_close", policy),
-          CallOf<SendNotifyingCase>("notify_send", policy)};
+          CallOf<SendNotifyingCase>("notify_send", policy),
+          CallOf<SendToSelfCase>("notify_own_send", policy),
+          CallOf<NotifyCase>("notify_thread", policy, Told::kByThread),
+          CallOf<NotifyCancelCase>("notify_thread_cancel", policy, Told::kByThread),
+          CallOf<CloseRegisteredCase>("notify_thread_close", policy, Told::kByThread),
+          CallOf<SendNotifyingCase>("notify_thread_send", policy, Told::kByThread),
+          CallOf<SendToSelfCase>("notify_thread_own_send", policy, Told::kByThread),
+          CallOf<BeToldCase>("notify_thread_told", policy, Told::kByThread)};
 }
 
 }  // namespace ipcmark::stress

@@ -65,10 +65,11 @@ inline constexpr uint64_t kDefectAt = 50;
 
 // After so much silence it takes its peer for dead.
 inline constexpr int64_t kSilenceNanos = 3'000'000;
-// How long the one waits that is to take something on the sly.
-inline constexpr int64_t kDefectNanos = 1'000'000;
+// How long the one waits that is to take something on the sly: long enough for whoever sends it to get a CPU.
+inline constexpr int64_t kDefectNanos = 50'000'000;
 
-// How long a starved receiver waits.
+// How long the one rests that is served, and how long a starved receiver waits.
+inline constexpr int64_t kServedNanos = 1'000'000;
 inline constexpr int64_t kStarvedNanos = 1'400'000'000;
 
 // The words that all processes share, by index.
@@ -196,7 +197,7 @@ class BrokenReceiver {
     IoResult result = IoResult::Of(Outcome::kWouldBlock);
     if constexpr (kDefect == Defect::kStarves) {
       if (count_ >= kDefectAt && deadline.never()) {
-        SleepFor(sleepers_->exchange(1, std::memory_order_relaxed) == 0 ? kStarvedNanos : kDefectNanos);
+        SleepFor(sleepers_->exchange(1, std::memory_order_relaxed) == 0 ? kStarvedNanos : kServedNanos);
       }
     }
     if constexpr (kDefect == Defect::kForgetsToWake || kDefect == Defect::kForgetsOneToWake) {

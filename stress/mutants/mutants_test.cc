@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "gtest/gtest.h"
 #include "ipc/kernel_mq/kernel_mq.h"
 #include "ipc/mmap_queue/mmap_queue.h"
@@ -21,11 +23,16 @@
 namespace ipcmark::stress {
 namespace {
 
-// The seeds that are tried. A defect that needs a kill at the right moment is not met by each of them.
+// The seeds that are tried. A defect that needs a kill at the right moment is not met by each of them; those that also
+// need the right process to have a CPU then (GivesUpOnStarved, LosesOnSignal) by every second one, whichever that is.
 constexpr uint64_t kFirstSeed = 1;
-constexpr uint64_t kSeeds = 12;
+constexpr uint64_t kSeeds = 24;
+constexpr uint64_t kSeedsOfTheUnbroken = 12;
 // Shorter than the default: these mutants do hang, and each time costs this much.
 constexpr int64_t kHangNanos = 1'000'000'000;
+// Longer than the default: also on a machine that is busy with other things all strikes are to happen. A trial whose
+// messages are through ends before.
+constexpr int64_t kTrafficNanos = 1'000'000'000;
 
 const Fault& FaultByName(const std::string& name) {
   return **std::ranges::find_if(AllFaults(), [&](const Fault* fault) { return fault->name == name; });
@@ -94,7 +101,8 @@ const Case kCases[] = {
     {"NeedsLocking", Entry<Ring, Defect::kNeedsLocking>(), 1, 1, "memlock_exhaustion", "outcome"},
     {"LosesOnFork", Entry<Ring, Defect::kLosesOnSignal>(), 1, 1, "fork_storm", "no_loss"},
     {"GivesUpOnStarved", Entry<Queue, Defect::kGivesUpOnStopped>(), 1, 1, "cpu_starvation", "outcome"},
-    {"TrustsClock", Entry<Ring, Defect::kTrustsClock>(), 1, 1, "clock_jump", "no_loss", "outcome"},
+    // What a receiver refuses is lost, too: counted only where the auditor is not refused before.
+    {"TrustsClock", Entry<Ring, Defect::kTrustsClock>(), 1, 1, "clock_jump", "outcome", "no_loss"},
     {"NeedsDisk", Entry<Ring, Defect::kNeedsDisk>(), 1, 1, "disk_full", "outcome"},
     {"NeedsSegment", Entry<Ring, Defect::kNeedsSegment>(), 1, 1, "shm_exhaustion", "outcome"},
     {"KeepsSegment", Entry<Ring, Defect::kKeepsSegment>(), 1, 1, "attach_churn", "marked_segment",
@@ -140,14 +148,20 @@ TEST_P(Mutants, AreCaughtByTheirInvariant) {
                                        .senders = mutant.senders,
                                        .receivers = mutant.receivers},
                           .fault = &FaultByName(mutant.fault),
-                          .seed = 0};
+                          .seed = 0,
+                          .traffic_nanos = kTrafficNanos};
   if (!passes) request.liveness_nanos = kHangNanos;
   if (std::string(mutant.caught_by) == "fairness") request.traffic_nanos = 2 * kStarvedNanos;
-  for (request.seed = kFirstSeed; request.seed < kFirstSeed + kSeeds; ++request.seed) {
+  std::string seen;
+  const uint64_t end = kFirstSeed + (passes ? kSeedsOfTheUnbroken : kSeeds);
+  for (request.seed = kFirstSeed; request.seed < end; ++request.seed) {
     SCOPED_TRACE("seed " + std::to_string(request.seed));
     const absl::StatusOr<Record> record = mutant.primitive.run(request);
     ASSERT_TRUE(record.ok()) << record.status();
     const std::vector<Breach> breaches = FindBreaches(*record);
+    absl::StrAppendFormat(&seen, "\n  seed %d: %d of %d strikes, %d messages", request.seed, record->strikes,
+                          record->plan.strikes.size(), record->delivered_messages);
+    for (const Breach& breach : breaches) absl::StrAppend(&seen, "; ", breach.invariant, ": ", breach.text);
     for (const Breach& breach : breaches) {
       const bool due = std::string(breach.invariant) == mutant.caught_by;
       EXPECT_TRUE(due || std::string(mutant.also).find(breach.invariant) != std::string::npos)
@@ -157,7 +171,7 @@ TEST_P(Mutants, AreCaughtByTheirInvariant) {
       return;
     }
   }
-  EXPECT_TRUE(passes) << "not noticed with seeds " << kFirstSeed << " to " << kFirstSeed + kSeeds - 1;
+  EXPECT_TRUE(passes) << "not noticed with seeds " << kFirstSeed << " to " << end - 1 << seen;
 }
 
 // No primitive breaks because a page has to be faulted in again; what shows that it has to is the kernel's count.

@@ -1,0 +1,45 @@
+// What a trial is to do to the ends happens, whatever the machine does meanwhile.
+
+#include "stress/driver.h"
+
+#include <algorithm>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "ipc/mmap_queue/mmap_queue.h"
+#include "ipc/sysv_shm/sysv_shm.h"
+#include "stress/traffic.h"
+
+namespace ipcmark::stress {
+namespace {
+
+constexpr uint64_t kSeeds = 30;
+
+const Fault& FaultByName(const std::string& name) {
+  return **std::ranges::find_if(AllFaults(), [&](const Fault* fault) { return fault->name == name; });
+}
+
+// Of a trial whose time is over before it begins: the first strike alone is due.
+template <Primitive P>
+void ExpectTheFirstStrike(const char* fault, uint32_t ends) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const absl::StatusOr<Record> record =
+        RunTrial<P>({.geometry = {.depth_messages = 4, .max_message_bytes = 64, .senders = ends, .receivers = ends},
+                     .fault = &FaultByName(fault),
+                     .seed = seed,
+                     .traffic_nanos = 0});
+    ASSERT_TRUE(record.ok()) << record.status();
+    EXPECT_TRUE(record->complete) << record->stuck << record->unexpected;
+    EXPECT_EQ(record->strikes, 1);
+    const size_t replaced = record->senders.size() + record->receivers.size() - size_t{2} * ends;
+    EXPECT_EQ(replaced, record->plan.strikes[0].victims.size());
+  }
+}
+
+TEST(Driver, KillsEveryVictimOfTheFirstStrike) { ExpectTheFirstStrike<sysv_shm::Channel>("sigkill", 1); }
+TEST(Driver, SendsAwayEveryVictimOfTheFirstStrike) { ExpectTheFirstStrike<sysv_shm::Channel>("attach_churn", 1); }
+TEST(Driver, SendsAwayEveryVictimAmongMany) { ExpectTheFirstStrike<mmap_queue::Channel>("attach_churn", 3); }
+
+}  // namespace
+}  // namespace ipcmark::stress
