@@ -4,11 +4,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "ipc/os/error.h"
+#include "ipc/os/process_state.h"
 
 namespace ipcmark::bench {
 
@@ -19,13 +19,6 @@ absl::StatusOr<Sleeper> Sleeper::Watch(pid_t pid) {
   return Sleeper(std::move(stat));
 }
 
-char Sleeper::State() const noexcept {
-  // "PID (name) S ...", and a name may hold anything but is short.
-  char line[128];
-  const ssize_t length = pread(stat_.get(), line, sizeof(line), 0);
-  if (length <= 0) return '?';
-  const auto* const end = static_cast<const char*>(memrchr(line, ')', static_cast<size_t>(length)));
-  return end != nullptr && end + 2 < line + length ? end[2] : '?';
-}
+char Sleeper::State() const noexcept { return os::ProcessStateIn(stat_.get()); }
 
 }  // namespace ipcmark::bench

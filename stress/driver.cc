@@ -1,5 +1,6 @@
 #include "stress/driver.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -27,6 +28,8 @@ namespace {
 constexpr uint64_t kFillPart = uint64_t{1} << 32;
 constexpr uint64_t kFaultPart = kFillPart + 1;
 constexpr uint64_t kAuditPart = kFillPart + 2;
+// The longest that an exiting process may take to let go of its mappings.
+constexpr int64_t kExitNanos = os::kNanosPerSecond;
 
 }  // namespace
 
@@ -223,9 +226,18 @@ void Driver::NoteAttachCounts() {
   for (int child = 0; child < group_.size(); ++child) {
     if (group_.running(child)) processes.push_back(group_.pid(child));
   }
-  if (attach_miscount_.empty()) attach_miscount_ = FindAttachMiscount(processes);
-  const std::vector<int64_t> mapped = MappedSegments(processes, plan_.memory);
-  if (segment_misfate_.empty()) segment_misfate_ = FindMisfate(AllSegments(), mapped, mapped);
+  // What an end has forked in the middle of a call may outlive it for a moment, and a process that exits shows no
+  // mappings some time before its segments are told so. What is really wrong stays so.
+  std::string miscount;
+  std::string misfate;
+  const Deadline end = os::After(kExitNanos);
+  do {
+    miscount = FindAttachMiscount(processes);
+    const std::vector<int64_t> mapped = MappedSegments(processes, plan_.memory);
+    misfate = FindMisfate(AllSegments(), mapped, mapped);
+  } while ((!miscount.empty() || !misfate.empty()) && !os::HasPassed(end) && sched_yield() == 0);
+  if (attach_miscount_.empty()) attach_miscount_ = miscount;
+  if (segment_misfate_.empty()) segment_misfate_ = misfate;
 }
 
 absl::StatusOr<Record> Driver::Run() {

@@ -9,7 +9,6 @@
 
 #include <atomic>
 #include <cstdio>
-#include <cstring>
 #include <optional>
 #include <random>
 
@@ -19,6 +18,7 @@
 #include "ipc/mmap_queue/posix_limit.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/mapping.h"
+#include "ipc/os/process_state.h"
 
 namespace ipcmark::mmap_queue {
 namespace {
@@ -120,7 +120,7 @@ class Sweep {
     const pid_t pid = fork();
     if (pid != 0) {
       const Deadline end = os::After(10 * os::kNanosPerSecond);
-      while ((condition.awaited == 0 || !IsAsleep(pid)) && !os::HasPassed(end)) sched_yield();
+      while ((condition.awaited == 0 || !os::IsAsleep(pid)) && !os::HasPassed(end)) sched_yield();
       return pid;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -134,14 +134,6 @@ class Sweep {
     report().bytes = result.bytes;
     report().done = 1;
     for (;;) pause();
-  }
-
-  static bool IsAsleep(pid_t pid) {
-    char text[256] = "";
-    const os::Fd fd(open(absl::StrFormat("/proc/%d/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
-    const ssize_t bytes = read(fd.get(), text, sizeof(text) - 1);
-    const char* state = bytes > 0 ? strrchr(text, ')') : nullptr;
-    return state != nullptr && state[2] == 'S';
   }
 
   pid_t StepVictim(uint64_t steps, bool* finished) {
@@ -176,7 +168,7 @@ class Sweep {
     for (uint64_t looks = 0;; ++looks) {
       const pid_t stopped = waitpid(pid, status, WNOHANG);
       if (stopped != 0) return stopped == pid && WIFSTOPPED(*status);
-      if (looks % 100 != 99 || !IsAsleep(pid)) continue;
+      if (looks % 100 != 99 || !os::IsAsleep(pid)) continue;
       if (messages_ + taken_.size() == scenario_.messages + scenario_.meanwhile) return false;
       if (scenario_.sends) {
         TakeOne();
@@ -222,7 +214,7 @@ class Sweep {
       _exit(0);
     }
     const Deadline end = os::After(kHangNanos);
-    while (said.done == 0 && !(os::HasPassed(end) && IsAsleep(pid))) sched_yield();
+    while (said.done == 0 && !(os::HasPassed(end) && os::IsAsleep(pid))) sched_yield();
     const bool hangs = said.done == 0;
     kill(pid, SIGKILL);
     waitpid(pid, nullptr, 0);

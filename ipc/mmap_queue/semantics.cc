@@ -11,10 +11,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 
 #include "ipc/os/clock.h"
 #include "ipc/os/error.h"
+#include "ipc/os/process_state.h"
 
 namespace ipcmark::mmap_queue {
 namespace {
@@ -129,19 +129,7 @@ pid_t ForkAndRun(void (*run)(void*), void* argument) {
 }
 
 void AwaitAsleep(pid_t pid, const volatile int* flag) {
-  char path[64];
-  snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-  for (;; sched_yield()) {
-    if (*flag == 0) continue;
-    char text[256] = "";
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return;
-    const ssize_t bytes = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    // "PID (name) S ..."
-    const char* state = bytes > 0 ? strrchr(text, ')') : nullptr;
-    if (state != nullptr && state[2] == 'S') return;
-  }
+  while (*flag == 0 || !(os::IsAsleep(pid) || os::ProcessState(pid) == '?')) sched_yield();
 }
 
 int* SharedInts() {
