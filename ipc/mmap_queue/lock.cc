@@ -130,6 +130,10 @@ bool Hold::IsHeld(const pthread_mutex_t* lock) noexcept {
   return (static_cast<uint32_t>(Once(lock->__data.__lock)) & FUTEX_TID_MASK) != 0;
 }
 
+bool Hold::IsOrphan(const pthread_mutex_t* lock) noexcept {
+  return (static_cast<uint32_t>(Once(lock->__data.__lock)) & FUTEX_OWNER_DIED) != 0;
+}
+
 void Hold::ReleaseAsOrphan(pthread_mutex_t* lock) noexcept { ReleaseAs(lock, FUTEX_OWNER_DIED); }
 
 void Hold::ReleaseAs(pthread_mutex_t* lock, [[maybe_unused]] uint32_t word_after) noexcept {

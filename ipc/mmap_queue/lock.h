@@ -50,6 +50,8 @@ class Hold {
   static bool IsTaken(const pthread_mutex_t* lock) noexcept;
   // The same, but a lock whose holder died is not held.
   static bool IsHeld(const pthread_mutex_t* lock) noexcept;
+  // A hint: whether its holder died and nobody has had it since.
+  static bool IsOrphan(const pthread_mutex_t* lock) noexcept;
   // After EOWNERDEAD. EBADMSG: it is damaged, and stays held.
   static int MadeConsistent(pthread_mutex_t* lock) noexcept;
   void Release(pthread_mutex_t* lock) noexcept { ReleaseAs(lock, 0); }

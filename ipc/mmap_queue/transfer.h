@@ -172,6 +172,13 @@ class View {
   // or sleeps. Gives the locks back. ok: look again.
   template <typename Limit>
   IoResult Await(Side side, bool damaged, Waiting& waiting, Limit& limit, Locks& locks) {
+    const Side other = side == Side::kSend ? Side::kReceive : Side::kSend;
+    if (!damaged && !(locks.has_send() && locks.has_receive()) && Hold::IsOrphan(&LockOf(other, header()))) {
+      // What the dead one had committed, but not handed over, is there once the queue is repaired.
+      Unlock(locks);
+      waiting.needs_both = true;
+      return IoResult::Ok(0);
+    }
     if (!waiting.asked && !damaged) {
       Unlock(locks);
       waiting.asked = true;
