@@ -19,7 +19,8 @@ const Fault& FaultByName(const std::string& name) {
   return **std::ranges::find_if(AllFaults(), [&](const Fault* fault) { return fault->name == name; });
 }
 
-// Of a trial whose time is over before it begins: the first strike alone is due.
+// Of a trial whose time is over before it begins: the first strike alone must happen. Another one does when its moment
+// had come before anybody looked at the time.
 template <Primitive P>
 void ExpectTheFirstStrike(const char* fault, uint32_t ends) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
@@ -31,9 +32,12 @@ void ExpectTheFirstStrike(const char* fault, uint32_t ends) {
                      .traffic_nanos = 0});
     ASSERT_TRUE(record.ok()) << record.status();
     EXPECT_TRUE(record->complete) << record->stuck << record->unexpected;
-    EXPECT_EQ(record->strikes, 1);
+    ASSERT_GE(record->strikes, 1);
     const size_t replaced = record->senders.size() + record->receivers.size() - size_t{2} * ends;
-    EXPECT_EQ(replaced, record->plan.strikes[0].victims.size());
+    EXPECT_GE(replaced, record->plan.strikes[0].victims.size());
+    if (record->strikes == 1) {
+      EXPECT_EQ(replaced, record->plan.strikes[0].victims.size());
+    }
   }
 }
 
