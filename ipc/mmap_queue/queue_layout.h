@@ -184,7 +184,7 @@ static_assert(offsetof(QueueHeader, priorities) == 704 && sizeof(QueueHeader) ==
 // message, a turn ago mostly, is empty.
 inline constexpr unsigned kCellSequenceShift = 32 + std::bit_width(kPriorityLevels - 1);
 inline constexpr uint64_t kCellSequences = uint64_t{1} << (64 - kCellSequenceShift);
-static_assert(kCellSequences > 2 * kInboxCells);
+static_assert(kCellSequences > uint64_t{2} * kInboxCells);
 constexpr uint64_t CellOf(uint64_t sequence, uint32_t priority, uint32_t slot) {
   return (sequence + 1) << kCellSequenceShift | uint64_t{priority} << 32 | slot;
 }
