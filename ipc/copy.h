@@ -45,6 +45,8 @@ inline void CopyFresh(std::byte* to, const std::byte* from, size_t bytes) noexce
   }
 }
 
+// In which CPUs exchange memory.
+inline constexpr size_t kCopiedLineBytes = 64;
 // Messages from this size on go past the cache.
 inline constexpr size_t kAcrossBytes = 8192;
 
@@ -53,7 +55,7 @@ inline constexpr size_t kAcrossBytes = 8192;
 // them back dirty. Complete, for whoever sees a later store, when it returns.
 inline void CopyAcross(std::byte* to, const std::byte* from, size_t bytes) noexcept {
 #ifdef IPCMARK_COPIES_PAST_THE_CACHE
-  constexpr size_t kLine = 64;
+  constexpr size_t kLine = kCopiedLineBytes;
   if (bytes >= kAcrossBytes) {
     // A part of a line would be read, changed and written back.
     const size_t before = -reinterpret_cast<uintptr_t>(to) % kLine;
@@ -85,8 +87,7 @@ inline void CopyAcross(std::byte* to, const std::byte* from, size_t bytes) noexc
 // line of 512 in random order here, where a line's round trip takes 340. A line that the reader has written to is the
 // reader's alone, and the writer fetches it as it fetches any other, many at a time: 6 to 10 ns.
 inline void HandBack(std::byte* at, size_t bytes) noexcept {
-  constexpr size_t kLine = 64;
-  for (size_t offset = 0; offset < bytes; offset += kLine) {
+  for (size_t offset = 0; offset < bytes; offset += kCopiedLineBytes) {
     *static_cast<volatile std::byte*>(at + offset) = std::byte{0};
   }
 }

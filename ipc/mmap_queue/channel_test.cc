@@ -105,7 +105,7 @@ TEST(MmapQueue, TheNextCallerRecoversTheLockOfAKilledOwner) {
   for (Side side : {Side::kSend, Side::kReceive, Side::kReceive, Side::kSend}) {
     ASSERT_NO_FATAL_FAILURE(KillAnOwner(channel, side, [](Probe&) {}));
     // The other side does not notice.
-    ASSERT_NO_FATAL_FAILURE(call(side == Side::kSend ? Side::kReceive : Side::kSend));
+    ASSERT_NO_FATAL_FAILURE(call(Other(side)));
     EXPECT_EQ(receiver.header().recoveries, deaths);
     ASSERT_NO_FATAL_FAILURE(call(side));
     EXPECT_EQ(receiver.header().recoveries, ++deaths);

@@ -5,16 +5,11 @@
 #include <cstring>
 
 #include "ipc/copy.h"
+#include "ipc/mmap_queue/once.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::mmap_queue {
 namespace {
-
-// Reads shared memory once: the compiler may otherwise read it again after the check.
-template <typename T>
-T Once(const T& shared) {
-  return *static_cast<const volatile T*>(&shared);
-}
 
 // Slots. A line takes as long to come from another CPU as a few calls take.
 constexpr uint32_t kPrefetchedAhead = 4;

@@ -25,6 +25,7 @@ struct Sizes {
 
 // Of a queue; each has a lock.
 enum class Side : uint8_t { kSend, kReceive };
+constexpr Side Other(Side side) { return side == Side::kSend ? Side::kReceive : Side::kSend; }
 
 class Core {
  public:

@@ -6,17 +6,12 @@
 #include "ipc/mmap_queue/core.h"
 #include "ipc/mmap_queue/literal.h"
 #include "ipc/mmap_queue/lock.h"
+#include "ipc/mmap_queue/once.h"
 
 namespace ipcmark::mmap_queue {
 namespace {
 
 std::byte* At(void* mapping, uint64_t offset) { return static_cast<std::byte*>(mapping) + offset; }
-
-// Reads shared memory once: the compiler may otherwise read it again after the check.
-template <typename T>
-T Once(const T& shared) {
-  return *static_cast<const volatile T*>(&shared);
-}
 
 uint32_t LockKindOf(Policy policy) {
   return static_cast<uint32_t>(policy == Policy::kPosix ? LiteralLockKind() : LockKind());

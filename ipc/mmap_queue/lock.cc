@@ -11,6 +11,7 @@
 #include <climits>
 #include <cstddef>
 
+#include "ipc/mmap_queue/once.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
 
@@ -31,8 +32,6 @@ int AttributesOfLock(pthread_mutexattr_t* attributes) {
   if (err == 0) err = pthread_mutexattr_settype(attributes, PTHREAD_MUTEX_ERRORCHECK);
   return err;
 }
-
-int Once(const int& shared) { return *static_cast<const volatile int*>(&shared); }
 
 // A damaged kind would make glibc do something else than lock a robust mutex.
 bool IsOfOurKind(const pthread_mutex_t* lock) { return Once(lock->__data.__kind) == LockKind(); }

@@ -20,6 +20,7 @@ class Locks {
  public:
   [[nodiscard]] bool has_send() const noexcept { return has_[0]; }
   [[nodiscard]] bool has_receive() const noexcept { return has_[1]; }
+  [[nodiscard]] bool has_both() const noexcept { return has_send() && has_receive(); }
 
   // As those of Hold. EOWNERDEAD: it is held.
   int Try(Side side, QueueHeader& header) noexcept { return Note(side, HoldOf(side).Try(&LockOf(side, header))); }
@@ -60,7 +61,7 @@ class Locks {
   }
   void Forget(Side side) noexcept {
     has_[IndexOf(side)] = false;
-    last_ = side == Side::kSend ? Side::kReceive : Side::kSend;
+    last_ = Other(side);
   }
 
   Hold holds_[2];

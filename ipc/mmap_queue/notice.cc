@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <new>
 
+#include "ipc/mmap_queue/once.h"
 #include "ipc/mmap_queue/posix_limit.h"
 #include "ipc/mmap_queue/transfer.h"
 #include "ipc/os/clock.h"
@@ -17,12 +18,6 @@
 
 namespace ipcmark::mmap_queue {
 namespace {
-
-// Reads shared memory once, and from there.
-template <typename T>
-T Once(const T& shared) noexcept {
-  return *static_cast<const volatile T*>(&shared);
-}
 
 constexpr pid_t kNobody = -1;
 

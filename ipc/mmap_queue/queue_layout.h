@@ -84,7 +84,6 @@ struct alignas(os::kCacheLineBytes) Slot {
   uint32_t bytes;               // of the payload
   uint32_t priority;            // below kPriorityLevels
   uint64_t sequence;            // acceptance order
-  uint64_t unused;
 };
 static_assert(sizeof(Slot) == 64);
 

@@ -172,8 +172,8 @@ class View {
   // or sleeps. Gives the locks back. ok: look again.
   template <typename Limit>
   IoResult Await(Side side, bool damaged, Waiting& waiting, Limit& limit, Locks& locks) {
-    const Side other = side == Side::kSend ? Side::kReceive : Side::kSend;
-    if (!damaged && !(locks.has_send() && locks.has_receive()) && Hold::IsOrphan(&LockOf(other, header()))) {
+    const bool has_both = locks.has_both();
+    if (!damaged && !has_both && Hold::IsOrphan(&LockOf(Other(side), header()))) {
       // What the dead one had committed, but not handed over, is there once the queue is repaired.
       Unlock(locks);
       waiting.needs_both = true;
@@ -186,7 +186,6 @@ class View {
       if (may_wait.ok() && (limit.spins() || core_.IsStaged())) Spin(side, limit.spins());
       return may_wait;
     }
-    const bool has_both = locks.has_send() && locks.has_receive();
     const uint32_t hopeless = side == Side::kSend ? core_.depth() : 0;
     damaged = damaged || (has_both && !core_.Holds(hopeless));
     // Whoever was woken looks for what woke it before it looks at the time.
@@ -247,25 +246,17 @@ IoResult View::AlsoLockReceive(Limit& limit, Locks& locks) {
 
 template <typename Limit>
 int View::Recover(Side side, Limit& limit, Locks& locks) {
-  if (side == Side::kSend) {
-    const int err = Acquire(Side::kReceive, limit, locks);
-    if (err != 0 && err != EOWNERDEAD) {
-      locks.ReleaseAsOrphan(side, header());
-      return err;
-    }
-    const int repaired = Repair(true, err == EOWNERDEAD, locks);
-    if (repaired == 0) locks.ReleaseLast(header());
-    return repaired;
-  }
-  // In the wrong order, and so without waiting.
-  const int err = locks.Try(Side::kSend, header());
+  const bool in_order = side == Side::kSend;
+  // In the wrong order without waiting.
+  const int err = in_order ? Acquire(Side::kReceive, limit, locks) : locks.Try(Side::kSend, header());
   if (err == 0 || err == EOWNERDEAD) {
-    const int repaired = Repair(err == EOWNERDEAD, true, locks);
+    const bool both_died = err == EOWNERDEAD;
+    const int repaired = Repair(in_order || both_died, !in_order || both_died, locks);
     if (repaired == 0) locks.ReleaseLast(header());
     return repaired;
   }
   locks.ReleaseAsOrphan(side, header());
-  if (err != EBUSY) return err;
+  if (in_order || err != EBUSY) return err;
   const IoResult both = LockBoth(limit, locks);
   if (!both.ok()) return both.outcome == Outcome::kDeadline ? ETIMEDOUT : both.err;
   Unlock(locks);
@@ -336,7 +327,7 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
     Notice& notice = header().notice;
     bool damaged = false;
     const uint32_t slot = core_.Highest(&damaged);
-    if (waiting.last == os::FutexWait::kWoken && (slot != kNoSlot || (locks.has_send() && locks.has_receive()))) {
+    if (waiting.last == os::FutexWait::kWoken && (slot != kNoSlot || locks.has_both())) {
       CountArrived(notice);
       waiting.last = os::FutexWait::kChanged;
     }
