@@ -1,8 +1,8 @@
 #ifndef IPCMARK_IPC_COPY_H_
 #define IPCMARK_IPC_COPY_H_
 
-// Copying messages: CopyFresh for one that its sender has just written, CopyAcross for a large one that another CPU is
-// to read, HandBack for when that has read it.
+// Copying messages: CopyFresh for one that its sender has just written, CopyAcross for one that another CPU is to read,
+// HandBack for when that has read it.
 //
 // CopyFresh.
 // memcpy loads up to 64 bytes at once. Where these were written a moment ago by several smaller stores, the processor
@@ -47,16 +47,20 @@ inline void CopyFresh(std::byte* to, const std::byte* from, size_t bytes) noexce
 
 // In which CPUs exchange memory.
 inline constexpr size_t kCopiedLineBytes = 64;
-// Messages from this size on go past the cache.
-inline constexpr size_t kAcrossBytes = 8192;
+// Messages from this size on go past the cache, where their reader hands back what it has read. (Where CPUs are far
+// apart this pays a little sooner, where they are near much later.)
+inline constexpr size_t kAcrossBytes = 32768;
+// The same where readers do not.
+inline constexpr size_t kSharedAcrossBytes = 8192;
 
-// CopyFresh for a buffer that a reader on another CPU has read before and reads next. From kAcrossBytes on, with
+// CopyFresh for a buffer that a reader on another CPU has read before and reads next. From `across_bytes` on, with
 // non-temporal stores: they need not fetch the lines from the reader's cache first only to overwrite them, nor give
 // them back dirty. Complete, for whoever sees a later store, when it returns.
-inline void CopyAcross(std::byte* to, const std::byte* from, size_t bytes) noexcept {
+inline void CopyAcross(std::byte* to, const std::byte* from, size_t bytes,
+                       [[maybe_unused]] size_t across_bytes = kAcrossBytes) noexcept {
 #ifdef IPCMARK_COPIES_PAST_THE_CACHE
   constexpr size_t kLine = kCopiedLineBytes;
-  if (bytes >= kAcrossBytes) {
+  if (bytes >= across_bytes) {
     // A part of a line would be read, changed and written back.
     const size_t before = -reinterpret_cast<uintptr_t>(to) % kLine;
     memcpy(to, from, before);
@@ -81,14 +85,18 @@ inline void CopyAcross(std::byte* to, const std::byte* from, size_t bytes) noexc
   CopyFresh(to, from, bytes);
 }
 
-// What a reader does with memory that its writer, on another CPU, is to write to again: called when it has read all it
-// wants, and before it tells the writer so; the bytes may change. A line that is only read stays with both, and the
-// writer's next store to it has to wait until it is its own again, which no prefetch for writing speeds up: 47 ns a
-// line of 512 in random order here, where a line's round trip takes 340. A line that the reader has written to is the
-// reader's alone, and the writer fetches it as it fetches any other, many at a time: 6 to 10 ns.
-inline void HandBack(std::byte* at, size_t bytes) noexcept {
+// What a reader does with a message of CopyFresh or CopyAcross that its writer, on another CPU, is to write over:
+// called when it has read all it wants, and before it tells the writer so. A line that is only read stays with both,
+// and the writer's next store to it has to wait until it is its own again, which no prefetch for writing speeds up: 47
+// ns a line of 512 in random order here, where a line's round trip takes 340. A line that the reader has written to is
+// the reader's alone, and the writer fetches it as it fetches any other, many at a time: 6 to 10 ns. So this writes to
+// each line what is there. Whoever dies within it leaves the message as it was; nobody else may write to it meanwhile.
+inline void HandBack(std::byte* at, size_t bytes, size_t across_bytes = kAcrossBytes) noexcept {
+  // The writer does not fetch these.
+  if (bytes >= across_bytes) return;
   for (size_t offset = 0; offset < bytes; offset += kCopiedLineBytes) {
-    *static_cast<volatile std::byte*>(at + offset) = std::byte{0};
+    volatile std::byte* first_of_line = at + offset;
+    *first_of_line = *first_of_line;
   }
 }
 

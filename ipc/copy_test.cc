@@ -26,14 +26,31 @@ TEST(CopyFresh, CopiesEveryByteAndNoOther) {
   }
 }
 
+void CopyToHandBack(std::byte* to, const std::byte* from, size_t bytes) { CopyAcross(to, from, bytes); }
+void CopyToShare(std::byte* to, const std::byte* from, size_t bytes) {
+  CopyAcross(to, from, bytes, kSharedAcrossBytes);
+}
+
 TEST(CopyAcross, CopiesEveryByteAndNoOther) {
   for (size_t at = 0; at <= 64; ++at) {
-    for (const size_t bytes : {size_t{0}, size_t{1}, size_t{100}, kAcrossBytes - 1}) {
-      ASSERT_NO_FATAL_FAILURE(ExpectCopies(CopyAcross, bytes, at));
+    for (const size_t bytes : {size_t{0}, size_t{1}, size_t{100}, kSharedAcrossBytes - 1}) {
+      ASSERT_NO_FATAL_FAILURE(ExpectCopies(CopyToHandBack, bytes, at));
+      ASSERT_NO_FATAL_FAILURE(ExpectCopies(CopyToShare, bytes, at));
     }
-    for (size_t more = 0; more <= 130; ++more) {
-      ASSERT_NO_FATAL_FAILURE(ExpectCopies(CopyAcross, kAcrossBytes + more, at));
+    for (size_t more = 0; more <= 130; more += 13) {
+      ASSERT_NO_FATAL_FAILURE(ExpectCopies(CopyToHandBack, kAcrossBytes + more, at));
+      ASSERT_NO_FATAL_FAILURE(ExpectCopies(CopyToShare, kSharedAcrossBytes + more, at));
     }
+  }
+}
+
+TEST(HandBack, LeavesEveryByte) {
+  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{64}, size_t{1000}, kAcrossBytes - 1, kAcrossBytes}) {
+    std::vector<std::byte> message(bytes);
+    for (size_t i = 0; i < bytes; ++i) message[i] = static_cast<std::byte>(i * 31 + 7);
+    const std::vector<std::byte> before = message;
+    HandBack(message.data(), bytes);
+    EXPECT_EQ(message, before) << bytes << " bytes";
   }
 }
 

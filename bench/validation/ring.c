@@ -199,7 +199,15 @@ INLINE void Receive(struct End* end, uint64_t n, uint32_t bytes, bool blocks) {
   uint64_t commit = atomic_load_explicit(Commit(end, end->slot), memory_order_acquire);
   if (!IsCommitted(commit, end->next)) commit = AwaitMessage(end, bytes, blocks);
   if ((uint32_t)commit != bytes) Die("another length");
-  memcpy(words, end->payloads + end->slot * end->payload_bytes, bytes);
+  char* payload = end->payloads + end->slot * end->payload_bytes;
+  memcpy(words, payload, bytes);
+  // The lines become the receiver's, so that the sender need not wait for the rights to each (ipc/copy.h, HandBack).
+  if (!blocks || bytes > kPackedBytes) {
+    for (uint32_t i = 0; i + kLine <= bytes; i += kLine) {
+      volatile char* line = payload + i;
+      *line = *line;
+    }
+  }
   Step(end);
   if (blocks) {
     atomic_store(&end->header->head, end->next);

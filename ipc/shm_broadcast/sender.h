@@ -30,7 +30,8 @@ class BasicSender {
     if (view_.overwrites()) return Overwrite(message);
     const LoanResult loan = Loan(deadline);
     if (!loan.result.ok()) return loan.result;
-    CopyAcross(loan.room.data(), message.data(), message.size());
+    // Receivers hand nothing back: a line that one of them writes to is taken from all others.
+    CopyAcross(loan.room.data(), message.data(), message.size(), kSharedAcrossBytes);
     return Publish(message.size());
   }
 

@@ -50,6 +50,9 @@ inline constexpr uint32_t kMaxMessageBytes = (1U << 30) - 1;  // what a word's d
 // Payloads larger than this start on a cache line of their own, so that copies are aligned; smaller ones share the
 // word's line.
 inline constexpr uint32_t kInlineMessageBytes = 256;
+// ipc/copy.h: messages from this size on go past the cache. Sooner than elsewhere: slots follow each other closely, and
+// a prefetcher at the end of one takes the beginning of the next from who writes it.
+inline constexpr uint32_t kPastCacheBytes = 16384;
 
 enum class SlotState : uint32_t { kFree = 0, kClaimed = 1, kCommitted = 2, kTaken = 3 };
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "ipc/copy.h"
 #include "ipc/shm_mpmc/ring_end.h"
 
 namespace ipcmark::shm_mpmc {
@@ -50,6 +51,7 @@ class BasicReceiver : private BasicEnd<Atomic> {
   void Release() noexcept {
     if (!holds_) return;
     holds_ = false;
+    HandBack(ring_.PayloadOf(held_slot_), held_bytes_, kPastCacheBytes);
     // A plain store: nobody else changes a slot that a living end has taken.
     const uint64_t next = held_position_ + static_cast<uint64_t>(ring_.depth());
     this->StoreAndWake(ring_.WordOf(held_slot_), SlotWord(next, SlotState::kFree, 0), ring_.header().senders);

@@ -34,8 +34,8 @@ class BasicSender : private BasicEnd<Atomic> {
     const LoanResult loan = Loan(deadline);
     if (!loan.result.ok()) return loan.result;
     // Not CopyFresh: receivers poll this very line, and take it away between its stores more often the more they are.
-    if (message.size() >= kAcrossBytes) {
-      CopyAcross(loan.room.data(), message.data(), message.size());
+    if (message.size() >= kPastCacheBytes) {
+      CopyAcross(loan.room.data(), message.data(), message.size(), kPastCacheBytes);
     } else if (!message.empty()) {
       memcpy(loan.room.data(), message.data(), message.size());
     }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "ipc/channel.h"
+#include "ipc/copy.h"
 #include "ipc/os/peer.h"
 #include "ipc/sysv_shm/ring_view.h"
 #include "ipc/sysv_shm/ring_wait.h"
@@ -49,6 +50,7 @@ class BasicReceiver {
   }
 
   void Release() noexcept {
+    GiveLinesBack();
     ++next_;
     slot_ = slot_ + 1 == view_.depth() ? 0 : slot_ + 1;
     if (view_.light()) {
@@ -65,6 +67,16 @@ class BasicReceiver {
   }
 
  private:
+  // HandBack for the due message. Of packed ones, the lines on which no later message lies; and not where each message
+  // costs a full fence anyway: that would wait for these lines.
+  void GiveLinesBack() noexcept {
+    if (view_.packed() && !view_.light()) return;
+    // Relaxed: it is what View acquired.
+    const uint64_t commit = view_.CommitOf(slot_).load(std::memory_order_relaxed);
+    const size_t bytes = std::min(CommittedBytes(commit), view_.max_message_bytes());
+    HandBack(view_.PayloadOf(slot_), view_.packed() ? bytes - bytes % kCopiedLineBytes : bytes);
+  }
+
   // Waits until the due message is committed and returns its commit word.
   [[gnu::noinline]] IoResult AwaitMessage(Deadline deadline, uint64_t* commit) noexcept;
   // Lets a streaming sender get some messages ahead. A receiver that follows hard behind the sender takes each line
@@ -103,14 +115,13 @@ IoResult BasicReceiver<Atomic>::AwaitMessage(Deadline deadline, uint64_t* commit
   RingHeader<Atomic>& header = view_.header();
   const Atomic<uint64_t>& due = view_.CommitOf(slot_);
   const std::byte* const near_end = view_.PayloadOf(slot_) + std::min(view_.max_message_bytes(), kPrefetchedBytes);
-  const bool small = IsPacked(view_.max_message_bytes());
   const auto ready = [&]() noexcept {
     // Sequentially consistent for the handshake with Publish; it also acquires, as in View.
     *commit = due.load(std::memory_order_seq_cst);
     if (IsCommitted(*commit, next_)) return true;
     // A small message lies on two lines: have the second one on its way while the first is polled, else it would be
     // missed only then, which doubles the latency.
-    if (small) os::PrefetchLine(near_end);
+    if (view_.packed()) os::PrefetchLine(near_end);
     return false;
   };
   const auto look = [&]() noexcept { return LookAtPeer(header.sender.peer, sender_watch_, ready); };

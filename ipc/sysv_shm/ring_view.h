@@ -26,6 +26,7 @@ class RingView {
         payload_bytes_(constants.payload_bytes),
         depth_(constants.depth_messages),
         max_message_bytes_(constants.max_message_bytes),
+        packed_(IsPacked(constants.max_message_bytes)),
         wait_(wait),
         fences_(static_cast<Fences>(constants.fences)) {}
 
@@ -35,6 +36,7 @@ class RingView {
     return *reinterpret_cast<Atomic<uint64_t>*>(slots_ + slot * slot_bytes_);
   }
   [[nodiscard]] std::byte* PayloadOf(uint64_t slot) const { return payloads_ + slot * payload_bytes_; }
+  [[nodiscard]] bool packed() const { return packed_; }
   [[nodiscard]] bool attached() const { return attachment_ != nullptr; }
   [[nodiscard]] uint32_t depth() const { return depth_; }
   [[nodiscard]] uint32_t max_message_bytes() const { return max_message_bytes_; }
@@ -51,6 +53,7 @@ class RingView {
   uint64_t payload_bytes_ = 0;
   uint32_t depth_ = 0;
   uint32_t max_message_bytes_ = 0;
+  bool packed_ = true;
   Wait wait_ = Wait::kBlock;
   Fences fences_ = Fences::kSymmetric;
 };
