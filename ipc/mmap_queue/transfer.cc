@@ -1,5 +1,7 @@
 #include "ipc/mmap_queue/transfer.h"
 
+#include <algorithm>
+
 #include "ipc/mmap_queue/notice.h"
 #include "ipc/os/cpu.h"
 
@@ -8,6 +10,25 @@ namespace {
 
 // As in the ring: about the cost of the sleep that it may save.
 constexpr int kSpinRounds = 2000;
+
+// AwaitMoreRoom: how much room is enough, how many pauses (25 ns each) lie between two looks at it, and after how many
+// looks that found no more of it the sender goes on with what there is.
+constexpr uint32_t kRoomAtOnce = 256;
+constexpr int kPausesPerLook = 4;
+constexpr int kIdleLooks = 8;
+
+// A sender that follows hard behind the receiver meets it at every slot that comes back: each message then waits for
+// the line with their count. So who waits for room lets the receiver get ahead, as long as it does get on.
+void AwaitMoreRoom(const Core& core) noexcept {
+  const uint32_t enough = std::min(kRoomAtOnce, core.depth() / 2);
+  uint32_t count = std::min(core.count(), core.depth());
+  for (int idle = 0; core.depth() - count < enough && idle < kIdleLooks;) {
+    for (int i = 0; i < kPausesPerLook; ++i) os::SpinHint();
+    const uint32_t left = std::min(core.count(), core.depth());
+    idle = left < count ? 0 : idle + 1;
+    count = left;
+  }
+}
 
 }  // namespace
 
@@ -71,7 +92,11 @@ void View::Spin(Side side, bool anyway) const noexcept {
     // The lock too: who finds it taken pauses for longer than it will be held.
     const bool is_due = side == Side::kSend ? core_.MayHaveRoom() : core_.MayHoldMessages();
     if (is_due && !Hold::IsTaken(&LockOf(side, header()))) {
-      if (side == Side::kReceive) core_.PrefetchReceive();
+      if (side == Side::kReceive) {
+        core_.PrefetchReceive();
+      } else if (anyway) {
+        AwaitMoreRoom(core_);
+      }
       return;
     }
     if (!anyway && !StageHold::IsAnyHeld(core_)) return;
