@@ -42,6 +42,11 @@ bool Core::MayHoldMessages() const noexcept {
          IsCellOf(header_->inbox[drained % kInboxCells].load(std::memory_order_relaxed), drained);
 }
 
+bool Core::HasComeAhead(uint64_t ahead) const noexcept {
+  const uint64_t sequence = header_->receive.drained.load(std::memory_order_relaxed) + ahead;
+  return IsCellOf(header_->inbox[sequence % kInboxCells].load(std::memory_order_relaxed), sequence);
+}
+
 bool Core::MayHaveRoom() const noexcept { return count() < depth_; }
 
 bool Core::IsInboxFull() noexcept {

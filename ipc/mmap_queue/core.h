@@ -54,6 +54,8 @@ class Core {
   [[nodiscard]] bool IsStaged() const noexcept;
   // Hints, without a lock: whether there may be a message to receive, or room to send one.
   [[nodiscard]] bool MayHoldMessages() const noexcept;
+  // Of a queue that holds none yet: whether the one `ahead` behind the next is there.
+  [[nodiscard]] bool HasComeAhead(uint64_t ahead) const noexcept;
   [[nodiscard]] bool MayHaveRoom() const noexcept;
 
   // With the send lock. The steps of a send, in this order: Prepare, (wake receivers), Commit. Death before Commit's

@@ -11,11 +11,16 @@ namespace {
 // As in the ring: about the cost of the sleep that it may save.
 constexpr int kSpinRounds = 2000;
 
-// AwaitMoreRoom: how much room is enough, how many pauses (25 ns each) lie between two looks at it, and after how many
-// looks that found no more of it the sender goes on with what there is.
-constexpr uint32_t kRoomAtOnce = 256;
+// Pauses (25 ns each) between two looks of an end that lets the other one get ahead: each takes a line from it.
 constexpr int kPausesPerLook = 4;
+// AwaitMoreRoom: how much room is enough, and after how many looks that found no more of it the sender goes on with
+// what there is.
+constexpr uint32_t kRoomAtOnce = 256;
 constexpr int kIdleLooks = 8;
+
+void Pause() noexcept {
+  for (int i = 0; i < kPausesPerLook; ++i) os::SpinHint();
+}
 
 // A sender that follows hard behind the receiver meets it at every slot that comes back: each message then waits for
 // the line with their count. So who waits for room lets the receiver get ahead, as long as it does get on.
@@ -23,7 +28,7 @@ void AwaitMoreRoom(const Core& core) noexcept {
   const uint32_t enough = std::min(kRoomAtOnce, core.depth() / 2);
   uint32_t count = std::min(core.count(), core.depth());
   for (int idle = 0; core.depth() - count < enough && idle < kIdleLooks;) {
-    for (int i = 0; i < kPausesPerLook; ++i) os::SpinHint();
+    Pause();
     const uint32_t left = std::min(core.count(), core.depth());
     idle = left < count ? 0 : idle + 1;
     count = left;
@@ -87,16 +92,28 @@ void View::Finish(uint32_t slot, Locks& locks) noexcept {
   Unlock(locks);
 }
 
-void View::Spin(Side side, bool anyway) const noexcept {
+void View::LetOtherSideGetAhead(Side side) noexcept {
+  if (side == Side::kSend) {
+    AwaitMoreRoom(core_);
+    return;
+  }
+  lead_.BeforeWait(core_.depth(), [&](uint64_t ahead, int rounds) noexcept {
+    bool has_come = core_.HasComeAhead(ahead);
+    for (; rounds > 0 && !has_come; rounds -= kPausesPerLook) {
+      Pause();
+      has_come = core_.HasComeAhead(ahead);
+    }
+    return has_come;
+  });
+}
+
+void View::Spin(Side side, bool anyway) noexcept {
   for (int round = 0; round < kSpinRounds; ++round) {
     // The lock too: who finds it taken pauses for longer than it will be held.
     const bool is_due = side == Side::kSend ? core_.MayHaveRoom() : core_.MayHoldMessages();
     if (is_due && !Hold::IsTaken(&LockOf(side, header()))) {
-      if (side == Side::kReceive) {
-        core_.PrefetchReceive();
-      } else if (anyway) {
-        AwaitMoreRoom(core_);
-      }
+      if (anyway) LetOtherSideGetAhead(side);
+      if (side == Side::kReceive) core_.PrefetchReceive();
       return;
     }
     if (!anyway && !StageHold::IsAnyHeld(core_)) return;

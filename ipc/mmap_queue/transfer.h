@@ -20,6 +20,7 @@
 
 #include "ipc/channel.h"
 #include "ipc/copy.h"
+#include "ipc/lead.h"
 #include "ipc/mmap_queue/core.h"
 #include "ipc/mmap_queue/literal.h"
 #include "ipc/mmap_queue/lock.h"
@@ -203,10 +204,13 @@ class View {
   }
   // Polls without a lock for a bounded number of rounds, until there seems to be something to do; unless `anyway`, only
   // while somebody copies in a stage: its commit, or its next call, is near.
-  void Spin(Side side, bool anyway) const noexcept;
+  void Spin(Side side, bool anyway) noexcept;
+  // When there is something to do for an end that polls: not at once, where the other side is about to do more.
+  void LetOtherSideGetAhead(Side side) noexcept;
 
   Core core_;
   int fd_ = -1;
+  Lead lead_;  // of a receiver that polls
 };
 
 // Lets everybody who waits on `condition` look again; returns how many were asleep. Called with the lock of one's own

@@ -50,15 +50,6 @@ inline constexpr uint64_t kGapBytes = 4096;
 // Of a message that is waited for, so many bytes behind the commit word are fetched along with it.
 inline constexpr uint32_t kPrefetchedBytes = 63;
 
-// BasicReceiver::FallBack: how many messages a receiver lets a streaming sender get ahead, as far as the ring is that
-// deep; for how many rounds of polling (25 ns each) it waits for each doubling of the lead, and per message of that
-// lead; and in how many waits it does not try again when there was no stream after all (doubled each time).
-inline constexpr uint64_t kLeadMessages = 128;
-inline constexpr int kLeadRounds = 16;
-inline constexpr int kLeadRoundsPerMessage = 4;
-inline constexpr int kMinWaitsBetweenTrials = 64;
-inline constexpr int kMaxWaitsBetweenTrials = 1 << 16;
-
 // What no end changes after Create.
 struct RingConstants {
   uint64_t magic;

@@ -12,6 +12,7 @@
 
 #include "ipc/channel.h"
 #include "ipc/copy.h"
+#include "ipc/lead.h"
 #include "ipc/os/peer.h"
 #include "ipc/sysv_shm/ring_view.h"
 #include "ipc/sysv_shm/ring_wait.h"
@@ -79,19 +80,12 @@ class BasicReceiver {
 
   // Waits until the due message is committed and returns its commit word.
   [[gnu::noinline]] IoResult AwaitMessage(Deadline deadline, uint64_t* commit) noexcept;
-  // Lets a streaming sender get some messages ahead. A receiver that follows hard behind the sender takes each line
-  // from it while that is still writing there, and every message then costs two or three transfers of its lines, one
-  // after the other; some messages behind, lines come over while others are written. Whether there is a stream only a
-  // trial tells: the lead must double within half a microsecond, again and again. Where one message waits for another,
-  // as in a round trip, a trial costs that once, and trials become rare.
-  [[gnu::noinline]] void FallBack() noexcept;
   [[gnu::noinline]] void WakeSender() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().sender.sleep); }
 
   RingView<Atomic> view_;
-  uint64_t next_ = 0;                                  // number of the message to be taken next; equals head
-  uint64_t slot_ = 0;                                  // next_ mod depth
-  int waits_between_trials_ = kMinWaitsBetweenTrials;  // FallBack
-  int waits_until_trial_ = kMinWaitsBetweenTrials;     // likewise
+  uint64_t next_ = 0;  // number of the message to be taken next; equals head
+  uint64_t slot_ = 0;  // next_ mod depth
+  Lead lead_;
   os::PeerWatch sender_watch_;
 };
 
@@ -125,27 +119,15 @@ IoResult BasicReceiver<Atomic>::AwaitMessage(Deadline deadline, uint64_t* commit
     return false;
   };
   const auto look = [&]() noexcept { return LookAtPeer(header.sender.peer, sender_watch_, ready); };
-  if (view_.wait() != Wait::kBlock && !deadline.immediate() && --waits_until_trial_ < 0) FallBack();
-  return Await<Sleepers::kOne>({view_.wait(), view_.fences()}, header.receiver.sleep, deadline, ready, look);
-}
-
-template <template <typename> class Atomic>
-void BasicReceiver<Atomic>::FallBack() noexcept {
-  const auto is_there = [&](uint64_t message) noexcept {
-    // Relaxed: only whether; View acquires what it takes.
-    return IsCommitted(view_.CommitOf(message % view_.depth()).load(std::memory_order_relaxed), message);
-  };
-  const uint64_t most = std::min<uint64_t>(kLeadMessages, view_.depth() / 2);
-  for (uint64_t lead = 1; lead <= most; lead *= 2) {
-    const int rounds = kLeadRounds + kLeadRoundsPerMessage * static_cast<int>(lead);
-    if (Poll(rounds, [&]() noexcept { return is_there(next_ + lead); })) continue;
-    waits_between_trials_ = std::min(2 * waits_between_trials_, kMaxWaitsBetweenTrials);
-    waits_until_trial_ = waits_between_trials_;
-    return;
+  if (view_.wait() != Wait::kBlock && !deadline.immediate()) {
+    lead_.BeforeWait(view_.depth(), [&](uint64_t ahead, int rounds) noexcept {
+      const uint64_t message = next_ + ahead;
+      const Atomic<uint64_t>& its_commit = view_.CommitOf(message % view_.depth());
+      // Relaxed: only whether; View acquires what it takes.
+      return Poll(rounds, [&]() noexcept { return IsCommitted(its_commit.load(std::memory_order_relaxed), message); });
+    });
   }
-  // A stream: again at the next wait.
-  waits_between_trials_ = kMinWaitsBetweenTrials;
-  waits_until_trial_ = 0;
+  return Await<Sleepers::kOne>({view_.wait(), view_.fences()}, header.receiver.sleep, deadline, ready, look);
 }
 
 }  // namespace ipcmark::sysv_shm
