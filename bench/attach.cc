@@ -104,7 +104,9 @@ absl::StatusOr<SliceResult> Attach(const AttachSpec& spec) {
     const bool cancelled = spec.cancel != nullptr && spec.cancel->load(std::memory_order_relaxed);
     return cancelled ? absl::CancelledError("interrupted") : status;
   }
-  return TakeResult(shared, spec.calls, CallsPerSample(spec));
+  SliceResult result = TakeResult(shared, spec.calls, CallsPerSample(spec));
+  result.receiver.reset();
+  return result;
 }
 
 }  // namespace ipcmark::bench

@@ -82,10 +82,13 @@ TEST(BenchRun, PrintsATableAndWritesTheFileOfTheSchema) {
   for (const auto& row : document["benchmarks"].GetArray()) {
     const std::string name = row["name"].GetString();
     EXPECT_FALSE(row.HasMember("error_occurred")) << name;
-    EXPECT_THAT(Keys(row), IsSupersetOf({"real_time", "cpu_time", "time_unit", "samples", "sample_messages", "bytes",
-                                         "items_per_second", "sender_cpu_ns", "sender_voluntary_switches",
-                                         "sender_involuntary_switches", "pinned_sender_cpu"}))
+    EXPECT_THAT(Keys(row),
+                IsSupersetOf({"real_time", "cpu_time", "time_unit", "samples", "sample_messages", "pinned_sender_cpu"}))
         << name;
+    const bool measures_sides = name.rfind("Recovery/", 0) != 0;
+    EXPECT_EQ(row.HasMember("sender_cpu_ns"), measures_sides) << name;
+    const bool has_rate = measures_sides && name.rfind("Wake/", 0) != 0 && name.rfind("Roofline/futex", 0) != 0;
+    EXPECT_EQ(row.HasMember("items_per_second"), has_rate) << name;
     EXPECT_GT(row["cpu_time"].GetDouble(), 0) << name;
     if (name.rfind("Attach/", 0) == 0) {
       EXPECT_THAT(Keys(row), IsSupersetOf({"attached", "pages"})) << name;
@@ -108,6 +111,52 @@ TEST(BenchRun, PrintsATableAndWritesTheFileOfTheSchema) {
   EXPECT_THAT(Shell("results/compare " + path + " " + path), HasSubstr("\nstatus 0\n"));
   EXPECT_THAT(Shell("/usr/bin/python3 /usr/share/benchmark/compare.py --no-color benchmarks " + path + " " + path),
               AllOf(HasSubstr("RoundTrip/pipe/block/8/manual_time"), HasSubstr("\nstatus 0\n")));
+}
+
+// A row names no process, place or size that there was not.
+TEST(BenchRun, SaysNothingOfWhatWasNotThere) {
+  Program program({"--suite=smoke", "--primitives=mmap_queue", "--benchmark_min_time=100x", "--benchmark_out=run.json",
+                   "--benchmark_filter=^(Recovery|Depth|Roofline)/"});
+  ASSERT_EQ(program.Wait().status, 0);
+  const rapidjson::Document document = Parse(program.Contents("run.json"));
+  std::set<std::string> names;
+  for (const auto& row : document["benchmarks"].GetArray()) {
+    const std::string name = row["name"].GetString();
+    names.insert(name);
+    if (name == "Recovery/mmap_queue/block/1024/holder/manual_time") {
+      EXPECT_EQ(row["bytes"].GetDouble(), 1024);
+      EXPECT_EQ(row["depth_messages"].GetDouble(), 64);
+    }
+    if (name.rfind("Recovery/", 0) == 0) {
+      EXPECT_EQ(row["senders"].GetDouble(), 2);
+      EXPECT_EQ(row["receivers"].GetDouble(), 1);
+      EXPECT_EQ(row["pinned_sender_cpu"].GetDouble(), -1);
+      EXPECT_EQ(row["pinned_receiver_cpu"].GetDouble(), -1);
+      EXPECT_GT(row["cpu_time"].GetDouble(), 0);
+      for (const char* key : {"bytes_per_second", "receiver_cpu_ns", "sender_minor_faults"}) {
+        EXPECT_FALSE(row.HasMember(key)) << name << " " << key;
+      }
+    }
+    const bool alone = name.rfind("Depth/", 0) == 0 || name.rfind("Roofline/empty_loop", 0) == 0;
+    if (alone) {
+      EXPECT_EQ(row["receivers"].GetDouble(), 0) << name;
+      EXPECT_TRUE(row.HasMember("sender_cpu_ns")) << name;
+      for (const char* key : {"receiver_cpu_ns", "receiver_voluntary_switches", "pinned_receiver_cpu"}) {
+        EXPECT_FALSE(row.HasMember(key)) << name << " " << key;
+      }
+    }
+    if (name.rfind("Roofline/cache_line", 0) == 0) {
+      for (const char* key : {"bytes", "bytes_per_second", "depth_messages"}) EXPECT_FALSE(row.HasMember(key)) << key;
+    }
+  }
+  EXPECT_EQ(names.count("Recovery/mmap_queue/block/1024/holder/manual_time"), 1U);
+  EXPECT_EQ(names.count("Depth/mmap_queue/block/64/depth:1000/constant/manual_time"), 1U);
+  Program placed({"--suite=smoke", "--bytes=64", "--primitives=mmap_queue", "--placement=unpinned",
+                  "--benchmark_min_time=100x", "--benchmark_filter=^(Recovery|Wake)/", "--benchmark_out=run.json"});
+  EXPECT_THAT(placed.Wait().out,
+              AllOf(HasSubstr("\nWake, unpinned ("), HasSubstr("only a pair of processes is placed")));
+  EXPECT_THAT(Names(Parse(placed.Contents("run.json"))),
+              ElementsAre("Wake/mmap_queue/block/64/placement:unpinned/manual_time"));
 }
 
 TEST(BenchRun, InAnyFormatPutsNothingElseOnStdout) {

@@ -190,7 +190,9 @@ absl::StatusOr<SliceResult> Depth(const SliceSpec& spec) {
   absl::Status status =
       RunOne(*object, spec, "queue", [&](os::Gate& gate) { return StayFilled(*object, gate, spec, shared); });
   if (!status.ok()) return status;
-  return TakeResult(shared, spec.messages, MessagesPerSample(spec.message_bytes));
+  SliceResult result = TakeResult(shared, spec.messages, MessagesPerSample(spec.message_bytes));
+  result.receiver.reset();
+  return result;
 }
 
 }  // namespace ipcmark::bench

@@ -24,8 +24,8 @@ TEST(FanIn, CountsTheMessagesOfEverySenderOnce) {
   EXPECT_EQ(result->messages, 603U);  // 600 / 3 + 1 each
   EXPECT_EQ(result->messages_per_sample, 64U);
   EXPECT_GT(result->nanos, 0);
-  EXPECT_GT(result->sender.cpu_nanos, 0);
-  EXPECT_GT(result->receiver.cpu_nanos, 0);
+  EXPECT_GT(result->sender->cpu_nanos, 0);
+  EXPECT_GT(result->receiver->cpu_nanos, 0);
 }
 
 TEST(FanInLatency, HasASampleOfEveryMessage) {

@@ -93,7 +93,9 @@ absl::StatusOr<SliceResult> MeasureAlone(Limit limit, const SliceSpec& spec) {
                         : limit == Limit::kIntegrity ? RunAlone(spec, shared, check)
                                                      : RunAlone(spec, shared, read_clock);
   if (!status.ok()) return status;
-  return TakeResult(shared, spec.messages, kBatch);
+  SliceResult result = TakeResult(shared, spec.messages, kBatch);
+  result.receiver.reset();
+  return result;
 }
 
 // Two bursts of `limit` between the two CPUs.

@@ -173,7 +173,7 @@ TEST(Wake, HasSamplesOfAReceiverThatSlept) {
   EXPECT_GT(result->messages, 25U);
   EXPECT_THAT(result->samples_nanos, SizeIs(result->messages));
   EXPECT_THAT(result->samples_nanos, Each(Gt(0)));
-  EXPECT_GE(result->receiver.voluntary_switches, static_cast<int64_t>(result->messages));
+  EXPECT_GE(result->receiver->voluntary_switches, static_cast<int64_t>(result->messages));
   EXPECT_GT(result->roofline_nanos, 0);
   EXPECT_THAT(WithFault(Fault::kDuplicated, 30, [] { return Wake<faulty::Channel>(SmallSpec(1, 1, 50)); }),
               HasSubstr("of another message"));
@@ -189,6 +189,8 @@ TEST(Depth, KeepsTheQueueFilledInEveryOrder) {
     ASSERT_TRUE(result.ok()) << PrioritiesName(priorities) << ": " << result.status();
     EXPECT_EQ(result->messages, 1000U);
     EXPECT_THAT(result->samples_nanos, SizeIs(15));
+    EXPECT_GT(result->sender->cpu_nanos, 0);
+    EXPECT_FALSE(result->receiver.has_value()) << "one process is both";
   }
 }
 
@@ -205,10 +207,17 @@ TEST(Recovery, IsTimedForEveryVictim) {
   for (const Victim victim : {Victim::kSender, Victim::kReceiver, Victim::kHolder}) {
     SliceSpec spec = SmallSpec(1, 1, 2);
     spec.victim = victim;
+    if (victim == Victim::kHolder) {
+      spec.message_bytes = spec.geometry.max_message_bytes = kHoldersBytes;
+      spec.geometry.depth_messages = kHoldersDepth;
+    }
     const absl::StatusOr<SliceResult> result = Recovery<mmap_queue::Channel>(spec);
     ASSERT_TRUE(result.ok()) << VictimName(victim) << ": " << result.status();
     EXPECT_THAT(result->samples_nanos, SizeIs(2));
     EXPECT_THAT(result->samples_nanos, Each(Gt(0)));
+    EXPECT_FALSE(result->sender.has_value());
+    EXPECT_FALSE(result->receiver.has_value());
+    EXPECT_GT(result->other_cpu_nanos, 0);
   }
 }
 

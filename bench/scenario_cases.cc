@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "bench/hardware.h"
@@ -16,6 +17,7 @@ struct Variant {
   std::string size = {};        // behind the message size in the table: " x8"; without a space instead of it
   uint32_t processes = 2;       // that are at work at once
   uint64_t fixed_messages = 0;  // of each run; 0: as many as Google Benchmark chooses
+  uint32_t fixed_bytes = 0;     // of every message; 0: each size in turn
   SliceSpec changes = {};       // senders, receivers, depth (0: the scenario's) and what only this scenario knows
 };
 
@@ -130,6 +132,10 @@ std::vector<Variant> Victims(const ScenarioAxes& axes) {
     variant.processes = 3;
     variant.fixed_messages = axes.kills;
     variant.changes.geometry.depth_messages = kRecoveryDepth;
+    if (victim == Victim::kHolder) {
+      variant.fixed_bytes = kHoldersBytes;
+      variant.changes.geometry.depth_messages = kHoldersDepth;
+    }
     variant.changes.victim = victim;
     variants.push_back(variant);
   }
@@ -222,9 +228,10 @@ constexpr Scenario kScenarios[] = {
 };
 // Of these the sides do nothing but send and receive between their first and last timed message.
 constexpr const char* kBareScenarios[] = {"RoundTrip", "Throughput", "Loan", "FanIn", "Broadcast", "Depth"};
-bool IsBare(const Scenario& scenario) {
-  return std::any_of(std::begin(kBareScenarios), std::end(kBareScenarios),
-                     [&](const std::string& name) { return name == scenario.name; });
+// Their messages are single events: how many of them fit into a second is no rate.
+constexpr const char* kEventScenarios[] = {"Wake", "Recovery"};
+bool IsOneOf(std::span<const char* const> names, const Scenario& scenario) {
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return name == scenario.name; });
 }
 constexpr uint32_t kSmallBytes = 64;
 constexpr uint32_t kCopyBytes = 64 << 10;
@@ -273,6 +280,26 @@ absl::Status CanMeasure(const Scenario& scenario, const Point& point, const Slic
   return point.primitive.probe(spec.geometry, scenario.objects);
 }
 
+// The processes of a row: how many, and where they are.
+struct Sides {
+  uint32_t senders;
+  uint32_t receivers;
+  int sender_cpu;
+  int receiver_cpu;
+};
+
+Sides SidesOf(const Scenario& scenario, const Point& point, const SliceSpec& spec) {
+  // Who dies and who survives on that side.
+  if (scenario.run == &PrimitiveEntry::recovery) {
+    const bool kills_receiver = spec.victim == Victim::kReceiver;
+    return {kills_receiver ? 1U : 2U, kills_receiver ? 2U : 1U, os::kAnyCpu, os::kAnyCpu};
+  }
+  if (point.variant.processes == 1) return {1, 0, spec.sender_cpu, os::kAnyCpu};
+  const Geometry& geometry = spec.geometry;
+  return {geometry.senders, geometry.receivers, geometry.senders == 1 ? spec.sender_cpu : os::kAnyCpu,
+          geometry.receivers == 1 ? spec.receiver_cpu : os::kAnyCpu};
+}
+
 absl::Status AddCase(const Scenario& scenario, const Point& point, const Options& options, CaseList& list) {
   SliceSpec spec = SpecOf(scenario, point, options);
   const std::string name = NameOf(scenario, point);
@@ -282,6 +309,7 @@ absl::Status AddCase(const Scenario& scenario, const Point& point, const Options
     return absl::OkStatus();
   }
   if (!can.ok()) return can;
+  const Sides sides = SidesOf(scenario, point, spec);
   Case one = {.name = name,
               .scenario = scenario.name,
               .subject = point.primitive.name,
@@ -289,13 +317,14 @@ absl::Status AddCase(const Scenario& scenario, const Point& point, const Options
               .size = SizeOf(point),
               .bytes = point.bytes,
               .depth_messages = spec.geometry.depth_messages,
-              .senders = spec.geometry.senders,
-              .receivers = spec.geometry.receivers,
+              .senders = sides.senders,
+              .receivers = sides.receivers,
               .fixed_messages = point.variant.fixed_messages,
-              .system_calls_are_the_primitives = IsBare(scenario),
+              .system_calls_are_the_primitives = IsOneOf(kBareScenarios, scenario),
+              .has_rate = !IsOneOf(kEventScenarios, scenario),
               .unit = scenario.unit,
-              .sender_cpu = spec.geometry.senders == 1 ? options.sender_cpu : os::kAnyCpu,
-              .receiver_cpu = spec.geometry.receivers == 1 ? options.receiver_cpu : os::kAnyCpu};
+              .sender_cpu = sides.sender_cpu,
+              .receiver_cpu = sides.receiver_cpu};
   one.run = [run = point.primitive.*scenario.run, spec, capacity = point.capacity_per_second](
                 uint64_t messages, const std::atomic<bool>* cancel) mutable {
     spec.messages = messages;
@@ -346,6 +375,7 @@ void AddLimits(const ScenarioAxes& axes, const Options& options, CaseList& list)
                 .bytes = has_payload ? spec.message_bytes : 0,
                 .receivers = alone ? 0U : 1U,
                 .fixed_messages = alone ? 0 : axes.limit_events,
+                .has_rate = limit != Limit::kFutexWake,
                 .unit = "what needs no primitive: the hardware, the kernel, this harness; per event",
                 .sender_cpu = spec.sender_cpu,
                 .receiver_cpu = spec.receiver_cpu};
@@ -364,12 +394,15 @@ absl::Status AddScenarioCases(const ScenarioAxes& axes, const std::vector<Primit
                               const Options& options, CaseList& list) {
   for (const Scenario& scenario : kScenarios) {
     const std::vector<Variant> variants = scenario.variants(axes);
+    const std::vector<uint32_t> sizes = SizesOf(scenario, axes, options);
     for (const PrimitiveEntry& primitive : primitives) {
       for (Wait wait : WaitsOf(scenario, axes, primitive)) {
-        for (uint32_t bytes : SizesOf(scenario, axes, options)) {
+        for (uint32_t bytes : sizes) {
           const auto capacity = std::make_shared<double>(0);
           for (const Variant& variant : variants) {
-            absl::Status added = AddCase(scenario, {primitive, wait, bytes, variant, capacity}, options, list);
+            if (variant.fixed_bytes != 0 && bytes != sizes.front()) continue;  // it is there already
+            const uint32_t own_bytes = variant.fixed_bytes == 0 ? bytes : variant.fixed_bytes;
+            absl::Status added = AddCase(scenario, {primitive, wait, own_bytes, variant, capacity}, options, list);
             if (!added.ok()) return added;
           }
         }

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -67,8 +68,10 @@ struct SliceResult {
   uint64_t messages_per_sample = 1;
   std::vector<int64_t> samples_nanos;     // raw, sorted ascending; each covers messages_per_sample messages
   std::vector<int64_t> samples_in_order;  // the same as they were taken; of several processes one after the other
-  SideUsage sender = {};
-  SideUsage receiver = {};
+  // Of all processes of a side together; nothing where no process has that part alone, or nobody measured it.
+  std::optional<SideUsage> sender = {};
+  std::optional<SideUsage> receiver = {};
+  int64_t other_cpu_nanos = 0;  // CPU time of processes that are counted with neither
   // What the hardware alone needs for a message (a round trip), measured in this slice: roofline.h. 0: not measured.
   double roofline_nanos = 0;
   bool bounds_median = false;  // it bounds the samples' median; else the mean time per message
@@ -179,7 +182,8 @@ absl::Status MessageFailure(const char* what, uint64_t n, const IoResult& result
 // owner), and a tenth of the run on top.
 uint64_t WarmupMessages(const SliceSpec& spec);
 
-// Copies the result out of shared memory and sorts the samples.
+// Copies the result out of shared memory and sorts the samples. Of one process alone (RunOne) all usage is the
+// sender's.
 SliceResult TakeResult(const SliceShared& shared, uint64_t messages, uint64_t messages_per_sample);
 
 }  // namespace ipcmark::bench

@@ -74,9 +74,9 @@ TEST(RoundTripResult, CountsEveryMessageAndSample) {
   EXPECT_GT(result->samples_nanos.front(), 0);
   // Back to back: no time between two samples.
   EXPECT_EQ(std::accumulate(result->samples_nanos.begin(), result->samples_nanos.end(), int64_t{0}), result->nanos);
-  EXPECT_GT(result->sender.cpu_nanos, 0);
-  EXPECT_GT(result->receiver.cpu_nanos, 0);
-  EXPECT_GE(result->sender.voluntary_switches, 0);
+  EXPECT_GT(result->sender->cpu_nanos, 0);
+  EXPECT_GT(result->receiver->cpu_nanos, 0);
+  EXPECT_GE(result->sender->voluntary_switches, 0);
 }
 
 TEST(ThroughputResult, CountsEveryMessageAndABatchPerSample) {
@@ -91,8 +91,8 @@ TEST(ThroughputResult, CountsEveryMessageAndABatchPerSample) {
   EXPECT_EQ(result->messages_per_sample, 64U);
   ASSERT_THAT(result->samples_nanos, SizeIs(2));
   EXPECT_LE(result->samples_nanos[0] + result->samples_nanos[1], result->nanos);
-  EXPECT_GT(result->sender.cpu_nanos, 0);
-  EXPECT_GT(result->receiver.cpu_nanos, 0);
+  EXPECT_GT(result->sender->cpu_nanos, 0);
+  EXPECT_GT(result->receiver->cpu_nanos, 0);
   const absl::StatusOr<SliceResult> one = Throughput<pipe::Channel>(Spec(1));
   ASSERT_TRUE(one.ok()) << one.status();
   EXPECT_THAT(one->samples_nanos, SizeIs(0));

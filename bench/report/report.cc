@@ -59,7 +59,10 @@ std::string Row(const Case& one, const std::vector<const Run*>& runs) {
   const double cpu_seconds = MedianOver(runs, [](const Run& run) {
     return run.cpu_accumulated_time / static_cast<double>(std::max<benchmark::IterationCount>(1, run.iterations));
   });
-  const double switches = MedianOf(runs, kSenderSwitches) + (attach ? 0 : MedianOf(runs, kReceiverSwitches));
+  const double switches = MedianOver(runs, [](const Run& run) {
+    const double of_sender = CounterOr(run, kSenderSwitches, NAN);
+    return of_sender + CounterOr(run, kReceiverSwitches, 0);
+  });
   const std::string cpu = PadLeft(FormatNanos(cpu_seconds * 1e9), 8);
   const std::string row = absl::StrCat(Label(one), nanos(kP50), nanos(kP99), nanos(kP999),
                                        PadLeft(FormatRate(MedianOf(runs, "items_per_second")), 9));

@@ -67,30 +67,43 @@ SystemCalls CountSystemCallsOf(const Case& one, const std::atomic<bool>* cancel)
   const absl::StatusOr<SliceResult> result = one.run(CountedMessages(one.bytes), cancel);
   CountSystemCalls(false);
   if (!result.ok()) return {};
-  const auto per_message = [&](const SideUsage& side) -> std::optional<double> {
-    if (side.system_calls < 0) return std::nullopt;
-    return static_cast<double>(side.system_calls) / static_cast<double>(result->messages);
+  const auto per_message = [&](const std::optional<SideUsage>& side) -> std::optional<double> {
+    if (!side.has_value() || side->system_calls < 0) return std::nullopt;
+    return static_cast<double>(side->system_calls) / static_cast<double>(result->messages);
   };
   return {per_message(result->sender), per_message(result->receiver)};
+}
+
+// What the processes of a side used; what was not measured is left out.
+void AddUsage(const std::string& side, const std::optional<SideUsage>& usage, double messages,
+              benchmark::UserCounters& counters) {
+  if (!usage.has_value()) return;
+  const auto add = [&](const char* what, int64_t count) {
+    counters[absl::StrCat(side, what)] = static_cast<double>(count) / messages;
+  };
+  add("_cpu_ns", usage->cpu_nanos);
+  add("_voluntary_switches", usage->voluntary_switches);
+  add("_involuntary_switches", usage->involuntary_switches);
+  add("_minor_faults", usage->minor_faults);
+  add("_major_faults", usage->major_faults);
 }
 
 void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCounters& counters) {
   const auto messages = static_cast<double>(result.messages);
   const double seconds = static_cast<double>(result.nanos) / os::kNanosPerSecond;
   AddQuantiles(result, counters);
-  counters["bytes"] = one.bytes;
-  counters[kSenderCpu] = static_cast<double>(result.sender.cpu_nanos) / messages;
-  counters[kSenderSwitches] = static_cast<double>(result.sender.voluntary_switches) / messages;
-  counters["sender_involuntary_switches"] = static_cast<double>(result.sender.involuntary_switches) / messages;
-  counters["sender_minor_faults"] = static_cast<double>(result.sender.minor_faults) / messages;
-  counters["sender_major_faults"] = static_cast<double>(result.sender.major_faults) / messages;
+  AddUsage("sender", result.sender, messages, counters);
+  AddUsage("receiver", result.receiver, messages, counters);
+  const auto cpu_of = [](const std::optional<SideUsage>& side) { return side.has_value() ? side->cpu_nanos : 0; };
+  counters[kAllCpu] =
+      static_cast<double>(cpu_of(result.sender) + cpu_of(result.receiver) + result.other_cpu_nanos) / messages;
   for (const auto& [name, value] : result.extras) counters[name] = value;
-  counters[kAllCpu] = static_cast<double>(result.sender.cpu_nanos + result.receiver.cpu_nanos) / messages;
+  if (one.bytes > 0) counters["bytes"] = one.bytes;
   counters["pinned_sender_cpu"] = one.sender_cpu;
-  counters["items_per_second"] = messages / seconds;
+  if (one.has_rate) counters["items_per_second"] = messages / seconds;
   AddRoofline(result, counters);
   // Samples of several processes follow one another in the vector, not in time.
-  const bool in_time = one.senders == 1 && one.receivers == 1;
+  const bool in_time = one.senders == 1 && one.receivers <= 1;
   const std::optional<double> drift = in_time ? DriftOf(result.samples_in_order) : std::nullopt;
   if (drift.has_value()) counters[kDrift] = *drift;
   if (one.pages > 0) {
@@ -99,16 +112,11 @@ void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCoun
     counters["page_bytes"] = one.bytes / static_cast<double>(one.pages);
     return;
   }
-  counters["depth_messages"] = one.depth_messages;
+  if (one.depth_messages > 0) counters["depth_messages"] = one.depth_messages;
   counters["senders"] = one.senders;
   counters["receivers"] = one.receivers;
-  counters["bytes_per_second"] = messages * one.bytes / seconds;
-  counters[kReceiverCpu] = static_cast<double>(result.receiver.cpu_nanos) / messages;
-  counters[kReceiverSwitches] = static_cast<double>(result.receiver.voluntary_switches) / messages;
-  counters["receiver_involuntary_switches"] = static_cast<double>(result.receiver.involuntary_switches) / messages;
-  counters["receiver_minor_faults"] = static_cast<double>(result.receiver.minor_faults) / messages;
-  counters["receiver_major_faults"] = static_cast<double>(result.receiver.major_faults) / messages;
-  counters["pinned_receiver_cpu"] = one.receiver_cpu;
+  if (one.has_rate && one.bytes > 0) counters["bytes_per_second"] = messages * one.bytes / seconds;
+  if (one.receivers > 0) counters["pinned_receiver_cpu"] = one.receiver_cpu;
 }
 
 // More than any --benchmark_min_time that makes sense.
