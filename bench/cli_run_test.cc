@@ -116,8 +116,13 @@ TEST(BenchRun, PrintsATableAndWritesTheFileOfTheSchema) {
 // A row names no process, place or size that there was not.
 TEST(BenchRun, SaysNothingOfWhatWasNotThere) {
   Program program({"--suite=smoke", "--primitives=mmap_queue", "--benchmark_min_time=100x", "--benchmark_out=run.json",
-                   "--benchmark_filter=^(Recovery|Depth|Roofline)/"});
+                   "--samples=raw.txt", "--benchmark_filter=^(Recovery|Depth|Roofline)/"});
   ASSERT_EQ(program.Wait().status, 0);
+  // As many raw samples as the row says.
+  EXPECT_THAT(program.Contents("raw.txt"),
+              AllOf(ContainsRegex("\n# Recovery/.*/sender repetition=0 messages=100 .* samples=100\n[0-9]+\n"),
+                    ContainsRegex("\n# Roofline/futex_wake repetition=0 .* samples=[1-9][0-9]*\n[0-9]+\n"),
+                    ContainsRegex("\n# Roofline/cache_line repetition=0 .* samples=[1-9][0-9]*\n[0-9]+\n")));
   const rapidjson::Document document = Parse(program.Contents("run.json"));
   std::set<std::string> names;
   for (const auto& row : document["benchmarks"].GetArray()) {

@@ -122,8 +122,7 @@ absl::StatusOr<SliceResult> MeasurePair(const SliceSpec& spec, absl::FunctionRef
 
 // The samples of single events and what follows from them.
 SliceResult WithSamples(SliceResult result, std::span<const int64_t> samples) {
-  result.samples_nanos.assign(samples.begin(), samples.end());
-  std::sort(result.samples_nanos.begin(), result.samples_nanos.end());
+  SetSamples({samples.begin(), samples.end()}, result);
   result.messages = samples.size();
   result.nanos = 0;
   for (const int64_t sample : samples) result.nanos += sample;

@@ -215,6 +215,7 @@ TEST(Recovery, IsTimedForEveryVictim) {
     ASSERT_TRUE(result.ok()) << VictimName(victim) << ": " << result.status();
     EXPECT_THAT(result->samples_nanos, SizeIs(2));
     EXPECT_THAT(result->samples_nanos, Each(Gt(0)));
+    EXPECT_THAT(result->samples_in_order, testing::UnorderedElementsAreArray(result->samples_nanos));
     EXPECT_FALSE(result->sender.has_value());
     EXPECT_FALSE(result->receiver.has_value());
     EXPECT_GT(result->other_cpu_nanos, 0);
@@ -256,6 +257,8 @@ TEST(Limits, AreMeasured) {
     ASSERT_TRUE(result.ok()) << LimitName(limit) << ": " << result.status();
     EXPECT_GT(result->messages, 0U) << LimitName(limit);
     EXPECT_GT(result->nanos, 0) << LimitName(limit);
+    EXPECT_EQ(result->samples_nanos.empty(), limit == Limit::kCopy) << LimitName(limit);
+    EXPECT_THAT(result->samples_in_order, testing::UnorderedElementsAreArray(result->samples_nanos));
   }
 }
 

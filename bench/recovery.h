@@ -258,14 +258,15 @@ inline int64_t CpuNanosWithChildren() {
 template <Primitive P>
 absl::StatusOr<SliceResult> Recovery(const SliceSpec& spec) {
   SliceResult result;
+  std::vector<int64_t> samples;
   const int64_t cpu_before = CpuNanosWithChildren();
   for (uint64_t trial = 0; trial < spec.messages; ++trial) {
     absl::StatusOr<int64_t> nanos = RecoverOnce<P>(spec, static_cast<uint64_t>(NowNanos()));
     if (!nanos.ok()) return nanos.status();
-    result.samples_nanos.push_back(*nanos);
+    samples.push_back(*nanos);
     result.nanos += *nanos;
   }
-  std::sort(result.samples_nanos.begin(), result.samples_nanos.end());
+  SetSamples(std::move(samples), result);
   result.messages = spec.messages;
   result.other_cpu_nanos = CpuNanosWithChildren() - cpu_before;
   return result;

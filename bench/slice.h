@@ -182,6 +182,9 @@ absl::Status MessageFailure(const char* what, uint64_t n, const IoResult& result
 // owner), and a tenth of the run on top.
 uint64_t WarmupMessages(const SliceSpec& spec);
 
+// Makes these, as they were taken, the samples of the result.
+void SetSamples(std::vector<int64_t> in_order, SliceResult& result);
+
 // Copies the result out of shared memory and sorts the samples. Of one process alone (RunOne) all usage is the
 // sender's.
 SliceResult TakeResult(const SliceShared& shared, uint64_t messages, uint64_t messages_per_sample);
