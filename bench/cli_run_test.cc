@@ -260,6 +260,21 @@ TEST(BenchRun, SendsAsManyMessagesAsItIsTold) {
   for (const auto& row : document["benchmarks"].GetArray()) EXPECT_EQ(row["iterations"].GetInt(), 123);
 }
 
+// Also where eight senders send one each when five messages are asked for.
+TEST(BenchRun, TimesTheMessagesThatWereSent) {
+  Program program({"--suite=smoke", "--primitives=mmap_queue,shm_broadcast", "--bytes=64", "--benchmark_min_time=5x",
+                   "--benchmark_filter=^(FanIn|FanOut|Pairs|Broadcast)", "--benchmark_out=run.json"});
+  ASSERT_EQ(program.Wait().status, 0);
+  const rapidjson::Document document = Parse(program.Contents("run.json"));
+  std::set<std::string> scenarios;
+  for (const auto& row : document["benchmarks"].GetArray()) {
+    const std::string name = row["name"].GetString();
+    scenarios.insert(name.substr(0, name.find('/')));
+    EXPECT_NEAR(row["items_per_second"].GetDouble() * row["real_time"].GetDouble(), 1e9, 1e5) << name;
+  }
+  EXPECT_THAT(scenarios, ElementsAre("Broadcast", "BroadcastLatency", "FanIn", "FanInLatency", "FanOut", "Pairs"));
+}
+
 TEST(BenchRun, RepeatsInAnyOrderWithAggregates) {
   for (const char* order :
        {"--benchmark_enable_random_interleaving=false", "--benchmark_enable_random_interleaving=true"}) {
