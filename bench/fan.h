@@ -206,6 +206,7 @@ inline SliceResult TakeFanResult(const FanPlan& plan) {
                                   plan.mode == FanMode::kLatency ? 1 : MessagesPerSample(plan.spec.message_bytes));
   const std::span senders = std::span(plan.shared.senders).first(geometry.senders);
   const std::span receivers = std::span(plan.shared.receivers).first(geometry.receivers);
+  result.samples_per_event = sampled;
   int64_t end = 0;
   for (const FanMember& receiver : receivers) end = std::max(end, receiver.end_nanos);
   result.nanos = end - FirstStart(senders);

@@ -33,6 +33,7 @@ TEST(FanInLatency, HasASampleOfEveryMessage) {
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->messages_per_sample, 1U);
   EXPECT_THAT(result->samples_nanos, SizeIs(603));
+  EXPECT_EQ(result->samples_per_event, 1U);
   EXPECT_THAT(result->samples_nanos, Each(Gt(0)));
 }
 
@@ -46,6 +47,7 @@ TEST(BroadcastLatency, HasASampleOfEveryReceiver) {
   const absl::StatusOr<SliceResult> result = Fan<FanMode::kLatency, shm_broadcast::Channel>(SmallSpec(1, 3));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_THAT(result->samples_nanos, SizeIs(3 * 601));
+  EXPECT_EQ(result->samples_per_event, 3U) << "three receivers tell of the same message";
   EXPECT_THAT(result->samples_nanos, Each(Gt(0)));
 }
 

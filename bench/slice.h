@@ -66,6 +66,7 @@ struct SliceResult {
   int64_t nanos = 0;  // from the clock's start to its end, as each scenario defines them
   uint64_t messages = 0;
   uint64_t messages_per_sample = 1;
+  uint64_t samples_per_event = 1;         // so many of the samples tell of one message: Quantile's of_one_event
   std::vector<int64_t> samples_nanos;     // raw, sorted ascending; each covers messages_per_sample messages
   std::vector<int64_t> samples_in_order;  // the same as they were taken; of several processes one after the other
   // Of all processes of a side together; nothing where no process has that part alone, or nobody measured it.

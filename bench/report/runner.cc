@@ -32,7 +32,7 @@ void AddQuantiles(const SliceResult& result, benchmark::UserCounters& counters) 
     double q;
   };
   for (const Named& quantile : {Named{kP50, 0.5}, Named{kP90, 0.9}, Named{kP99, 0.99}, Named{kP999, 0.999}}) {
-    const std::optional<int64_t> nanos = Quantile(result.samples_nanos, quantile.q);
+    const std::optional<int64_t> nanos = Quantile(result.samples_nanos, quantile.q, result.samples_per_event);
     if (nanos.has_value()) counters[quantile.name] = per_message(*nanos);
   }
   if (!result.samples_nanos.empty()) counters[kMax] = per_message(result.samples_nanos.back());
