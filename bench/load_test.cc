@@ -160,6 +160,17 @@ TEST(OpenLoop, MeasuresTheCapacityOnceAndSearchesBelowIt) {
   }
 }
 
+TEST(OpenLoop, WhereNoLoadIsInTimeTheRowIsOfTheLowestOneTried) {
+  // Each slice of the search stands still for so long that far more than a thousandth of its messages are late.
+  faulty::g_plan = {.fault = Fault::kStalls, .at = 1'500, .spin_nanos = 100'000'000};
+  const absl::StatusOr<SliceResult> none = SearchHighestLoad<faulty::Channel>(SmallSpec(1, 1), 1e6);
+  faulty::g_plan = {};
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_EQ(Extra(*none, "highest_rate"), 0);
+  EXPECT_EQ(Extra(*none, "load"), 1.0 / (1 << kSearchSteps));
+  EXPECT_FALSE(IsInTime(*none));
+}
+
 TEST(OpenLoop, AMessageThatIsNotTheOneDueIsNoticed) {
   for (const Fault fault : {Fault::kLost, Fault::kDuplicated, Fault::kTorn}) {
     EXPECT_THAT(WithFault(fault, 200, [] { return OpenLoopAt<faulty::Channel>(SmallSpec(1, 1), 0); }),

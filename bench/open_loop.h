@@ -169,7 +169,8 @@ inline bool IsInTime(const SliceResult& result) {
   return tail.value_or(result.samples_nanos.back()) < kLatencyBoundNanos;
 }
 
-// The slice at the highest load that is in time; the last one where none is, and highest_rate is 0.
+// The slice at the highest load that is in time. Where none is, highest_rate is 0, and the slice and its load are of
+// the lowest one tried.
 template <Primitive P>
 absl::StatusOr<SliceResult> SearchHighestLoad(SliceSpec spec, double capacity) {
   double low = 0;
@@ -188,7 +189,7 @@ absl::StatusOr<SliceResult> SearchHighestLoad(SliceSpec spec, double capacity) {
     if (in_time) best_rate = load * capacity;
   }
   best.extras.emplace_back("highest_rate", best_rate);
-  best.extras.emplace_back("load", low);
+  best.extras.emplace_back("load", best_rate == 0 ? high : low);
   return best;
 }
 

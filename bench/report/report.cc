@@ -53,6 +53,9 @@ std::string Label(const Case& one) {
 // The column's heading says it.
 std::string WithoutPerSecond(const std::string& text) { return text.substr(0, text.rfind("/s")); }
 
+// A search for the highest rate that is in time, and none was: what else the row says is of the lowest one tried.
+bool FoundNoRate(const std::vector<const Run*>& runs) { return MedianOf(runs, kHighestRate) == 0; }
+
 std::string Row(const Case& one, const std::vector<const Run*>& runs) {
   const bool attach = one.pages > 0;
   const auto nanos = [&](const char* name) { return PadLeft(FormatNanos(MedianOf(runs, name)), 8); };
@@ -64,8 +67,8 @@ std::string Row(const Case& one, const std::vector<const Run*>& runs) {
     return of_sender + CounterOr(run, kReceiverSwitches, 0);
   });
   const std::string cpu = PadLeft(FormatNanos(cpu_seconds * 1e9), 8);
-  const std::string row = absl::StrCat(Label(one), nanos(kP50), nanos(kP99), nanos(kP999),
-                                       PadLeft(FormatRate(MedianOf(runs, "items_per_second")), 9));
+  const std::string rate = FoundNoRate(runs) ? "none" : FormatRate(MedianOf(runs, "items_per_second"));
+  const std::string row = absl::StrCat(Label(one), nanos(kP50), nanos(kP99), nanos(kP999), PadLeft(rate, 9));
   if (attach) return absl::StrCat(row, cpu, PadLeft(one.per, kPerColumns));
   return absl::StrCat(row, PadLeft(WithoutPerSecond(FormatBandwidth(MedianOf(runs, "bytes_per_second"))), 9), cpu,
                       PadLeft(FormatCount(switches), 6), PadLeft(FormatCount(MedianOf(runs, kOfRoofline)), 6));
@@ -227,6 +230,7 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
   std::string failed;
   std::string heading;
   double worst_drift = 0;
+  bool found_no_rate = false;
   for (const Case& one : cases) {
     std::vector<const Run*> runs;
     std::vector<const Run*> medians;  // all there is with --benchmark_report_aggregates_only
@@ -247,9 +251,13 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
     if (Heading(one) != heading) absl::StrAppend(&table, Heading(one));
     heading = Heading(one);
     const double drift = WorstDrift(runs);
+    found_no_rate |= FoundNoRate(runs);
     absl::StrAppend(&table, drift == 0 ? Row(one, runs) : Cut(PadRight(Row(one, runs), kRowColumns), kRowColumns) + "!",
                     "\n");
     if (std::abs(drift) > std::abs(worst_drift)) worst_drift = drift;
+  }
+  if (found_no_rate) {
+    absl::StrAppend(&table, "\nnone: no load tried was in time (p99.9 below 1 ms); the rest is of the lowest one\n");
   }
   if (worst_drift != 0) {
     absl::StrAppendFormat(

@@ -75,6 +75,15 @@ TEST(Table, HasEachPlacementUnderAHeadingOfItsOwn) {
               AllOf(HasSubstr("\nRoundTrip ("), HasSubstr("\nRoundTrip, smt (")));
 }
 
+TEST(Table, ShowsNoRateWhereNoneWasInTime) {
+  const Counters late = {{kP999, 4e6}, {"items_per_second", 17'200}, {kHighestRate, 0}};
+  const Counters in_time = {{kP999, 4e5}, {"items_per_second", 17'200}, {kHighestRate, 17'000}};
+  EXPECT_THAT(Table({CaseOf("a")}, {}, {{RunOf("a", late)}}),
+              AllOf(ContainsRegex("4.00 ms +none +-"), Not(HasSubstr("17.2 k/s")),
+                    HasSubstr("\nnone: no load tried was in time")));
+  EXPECT_THAT(Table({CaseOf("a")}, {}, {{RunOf("a", in_time)}}), AllOf(HasSubstr("17.2 k/s"), Not(HasSubstr("none"))));
+}
+
 TEST(Table, MarksARowThatDriftedAndSaysByHowMuch) {
   const std::string drifted =
       Table({CaseOf("a"), CaseOf("b")}, {}, {{RunOf("a", {{kDrift, 0.25}})}, {RunOf("b", {{kDrift, 0}})}});

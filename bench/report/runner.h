@@ -24,6 +24,7 @@ inline constexpr char kMax[] = "max_ns";
 inline constexpr char kRoofline[] = "roofline_ns";
 inline constexpr char kOfRoofline[] = "of_roofline";
 inline constexpr char kDrift[] = "drift";
+inline constexpr char kHighestRate[] = "highest_rate";
 inline constexpr char kSenderCpu[] = "sender_cpu_ns";
 inline constexpr char kReceiverCpu[] = "receiver_cpu_ns";
 inline constexpr char kSenderSwitches[] = "sender_voluntary_switches";
