@@ -79,15 +79,15 @@ absl::Status ReceiveBursts(P& object, os::Gate& gate, const SliceSpec& spec, Bur
   absl::Status status = receive(WarmupBursts(spec), [](int64_t) {});
   if (!status.ok()) return status;
   const UsageMeter usage;
-  uint64_t samples = 0;
+  Sampler samples(shared.samples_nanos, Bursts(spec), kMaxSamples);
   int64_t sum = 0;
   status = receive(Bursts(spec), [&](int64_t nanos) {
     sum += nanos;
-    if (samples < kMaxSamples) shared.samples_nanos[samples++] = nanos;
+    samples.Add(nanos);
   });
   shared.start_nanos = 0;
   shared.end_nanos = sum;
-  shared.samples = samples;
+  samples.Finish(shared);
   shared.receiver = usage.Stop();
   return status;
 }

@@ -32,6 +32,7 @@ struct alignas(os::kCacheLineBytes) FanMember {
   int64_t sent_nanos;                  // a sender's: when it began to send the message that is on its way
   int64_t start_nanos;                 // a sender's
   int64_t end_nanos;                   // of a sender's last Send, or a receiver's last message
+  int64_t max_nanos;                   // a receiver's largest sample
   SideUsage usage;
 };
 
@@ -143,29 +144,28 @@ absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, uint32_t
   if (!status.ok()) return status;
   const UsageMeter usage;
   if (plan.shared.not_warm.fetch_sub(1, std::memory_order_acq_rel) == 1) os::WakeAllOnFutex(plan.shared.not_warm);
-  int64_t* const samples = plan.samples.samples_nanos + index * plan.samples_each;
-  uint64_t taken = 0;
+  const uint64_t batch = plan.mode == FanMode::kLatency ? 1 : MessagesPerSample(plan.spec.message_bytes);
+  Sampler samples(plan.samples.samples_nanos + index * plan.samples_each, plan.timed * senders / batch,
+                  plan.samples_each);
   int64_t before = 0;
-  const auto note = [&](int64_t nanos) {
-    if (taken < plan.samples_each) samples[taken++] = nanos;
-  };
-  const uint64_t batch = MessagesPerSample(plan.spec.message_bytes);
   if (plan.mode == FanMode::kLatency) {
-    status = FanTake(*receiver, plan, next, plan.timed * senders,
-                     [&](uint64_t, uint64_t sender) { note(NowNanos() - plan.shared.senders[sender].sent_nanos); });
+    status = FanTake(*receiver, plan, next, plan.timed * senders, [&](uint64_t, uint64_t sender) {
+      samples.Add(NowNanos() - plan.shared.senders[sender].sent_nanos);
+    });
   } else {
     status = FanTake(*receiver, plan, next, plan.timed * senders, [&](uint64_t n, uint64_t) {
       if (index != 0 || (n + 1) % batch != 0) return;
       const int64_t now = NowNanos();
-      if (before != 0) note(now - before);
+      if (before != 0) samples.Add(now - before);
       before = now;
     });
   }
   FanMember& self = plan.shared.receivers[index];
   self.end_nanos = NowNanos();
   self.usage = usage.Stop();
+  self.max_nanos = samples.max_nanos();
   // Receivers take equally many samples, so that the first one's count is everybody's.
-  if (index == 0) plan.samples.samples = taken;
+  if (index == 0) samples.Finish(plan.samples);
   return status;
 }
 
@@ -208,7 +208,10 @@ inline SliceResult TakeFanResult(const FanPlan& plan) {
   const std::span receivers = std::span(plan.shared.receivers).first(geometry.receivers);
   result.samples_per_event = sampled;
   int64_t end = 0;
-  for (const FanMember& receiver : receivers) end = std::max(end, receiver.end_nanos);
+  for (const FanMember& receiver : receivers) {
+    end = std::max(end, receiver.end_nanos);
+    result.max_nanos = std::max(result.max_nanos, receiver.max_nanos);
+  }
   result.nanos = end - FirstStart(senders);
   result.sender = SumUsage(senders);
   result.receiver = SumUsage(receivers);

@@ -57,15 +57,17 @@ absl::Status RunAlone(const SliceSpec& spec, SliceShared& shared,
     const UsageMeter usage;
     shared.start_nanos = NowNanos();
     int64_t before = shared.start_nanos;
+    Sampler samples(shared.samples_nanos, spec.messages / kBatch, kMaxSamples);
     for (uint64_t n = 0; n < spec.messages && status.ok();) {
       const uint64_t count = std::min(kBatch, spec.messages - n);
       status = batch(n, count);
       n += count;
       const int64_t after = NowNanos();
-      if (count == kBatch && shared.samples < kMaxSamples) shared.samples_nanos[shared.samples++] = after - before;
+      if (count == kBatch) samples.Add(after - before);
       before = after;
     }
     shared.end_nanos = before;
+    samples.Finish(shared);
     shared.sender = usage.Stop();
     return status;
   };

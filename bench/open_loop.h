@@ -102,25 +102,20 @@ absl::Status ReceiveAndTimeEach(P& object, os::Gate& gate, const SliceSpec& spec
   auto receiver = OpenReceiveSide(object, spec);
   if (!receiver.ok()) return receiver.status();
   const uint64_t warmup = WarmupMessages(spec);
-  const uint64_t messages_apart = spec.messages / kMaxSamples + 1;
   gate.Arrive();
   absl::Status status = receiver->TakeAll(0, warmup);
   if (!status.ok()) return status;
   const UsageMeter usage;
   SayWarm(shared);
-  uint64_t samples = 0;
-  uint64_t until_sample = 1;
+  Sampler samples(shared.samples_nanos, spec.messages, kMaxSamples);
   int64_t after = 0;
   for (uint64_t n = 0; n < spec.messages; ++n) {
     if (!receiver->Take(warmup + n, status)) return status;
     after = NowNanos();
-    if (--until_sample == 0) {
-      shared.samples_nanos[samples++] = after - shared.start_nanos - due_nanos[n];
-      until_sample = messages_apart;
-    }
+    samples.Add(after - shared.start_nanos - due_nanos[n]);
   }
   shared.end_nanos = after;
-  shared.samples = samples;
+  samples.Finish(shared);
   shared.receiver = usage.Stop();
   return absl::OkStatus();
 }

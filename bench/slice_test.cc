@@ -2,6 +2,7 @@
 
 #include "bench/slice.h"
 
+#include <array>
 #include <numeric>
 
 #include "bench/faulty_for_test.h"
@@ -130,6 +131,31 @@ TEST(RoundTripResult, HasEveryOtherSampleWhereThereAreTooMany) {
   ASSERT_TRUE(more.ok()) << more.status();
   EXPECT_EQ(more->messages, kMaxSamples + 1);
   EXPECT_THAT(more->samples_nanos, SizeIs(kMaxSamples / 2 + 1));
+}
+
+TEST(Sampler, KeepsAllOrEveryNthAndAlwaysTheLargest) {
+  for (const auto& [expected, room, apart, kept] :
+       std::vector<std::array<uint64_t, 4>>{{10, 10, 1, 10}, {10, 100, 1, 10}, {11, 10, 2, 6}, {99, 10, 10, 10}}) {
+    std::vector<int64_t> samples(room, -1);
+    Sampler sampler(samples.data(), expected, room);
+    for (uint64_t n = 0; n < expected; ++n) sampler.Add(n == expected - 2 ? 1'000 : static_cast<int64_t>(n));
+    EXPECT_EQ(sampler.count(), kept) << expected;
+    EXPECT_EQ(sampler.apart(), apart) << expected;
+    EXPECT_EQ(sampler.max_nanos(), 1'000) << expected;
+    for (uint64_t n = 0; n < kept && apart > 1; ++n) EXPECT_EQ(samples[n], static_cast<int64_t>(n * apart)) << expected;
+  }
+}
+
+TEST(RoundTripResult, SaysThatItsSamplesWereThinned) {
+  const absl::StatusOr<SliceResult> all = RoundTrip<Conjurer>(Spec(1'000, 8));
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_EQ(all->samples_apart, 1U);
+  EXPECT_EQ(all->max_nanos, all->samples_nanos.back());
+  const absl::StatusOr<SliceResult> thinned = RoundTrip<Conjurer>(Spec(2 * kMaxSamples, 8));
+  ASSERT_TRUE(thinned.ok()) << thinned.status();
+  EXPECT_EQ(thinned->samples_apart, 2U);
+  EXPECT_THAT(thinned->samples_nanos, SizeIs(kMaxSamples));
+  EXPECT_GE(thinned->max_nanos, thinned->samples_nanos.back());
 }
 
 class SliceClock : public testing::Test {

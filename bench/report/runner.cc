@@ -35,7 +35,8 @@ void AddQuantiles(const SliceResult& result, benchmark::UserCounters& counters) 
     const std::optional<int64_t> nanos = Quantile(result.samples_nanos, quantile.q, result.samples_per_event);
     if (nanos.has_value()) counters[quantile.name] = per_message(*nanos);
   }
-  if (!result.samples_nanos.empty()) counters[kMax] = per_message(result.samples_nanos.back());
+  if (!result.samples_nanos.empty()) counters[kMax] = per_message(result.max_nanos);
+  if (result.samples_apart > 1) counters["thinned"] = static_cast<double>(result.samples_apart);
   counters["samples"] = static_cast<double>(result.samples_nanos.size());
   counters["sample_messages"] = static_cast<double>(result.messages_per_sample);
 }
