@@ -41,15 +41,15 @@ void AddQuantiles(const SliceResult& result, benchmark::UserCounters& counters) 
   counters["sample_messages"] = static_cast<double>(result.messages_per_sample);
 }
 
-// A distribution of single messages is compared by its median, if there are samples enough, a rate by the time per
-// message.
+// A distribution of single messages is compared by its median; without samples enough for one, not at all. A rate by
+// the time per message.
 void AddRoofline(const SliceResult& result, benchmark::UserCounters& counters) {
   if (result.roofline_nanos == 0) return;
   const std::optional<int64_t> p50 = Quantile(result.samples_nanos, 0.5);
-  const double nanos = result.bounds_median && p50.has_value()
-                           ? static_cast<double>(*p50)
-                           : static_cast<double>(result.nanos) / static_cast<double>(result.messages);
   counters[kRoofline] = result.roofline_nanos;
+  if (result.bounds_median && !p50.has_value()) return;
+  const double nanos = result.bounds_median ? static_cast<double>(*p50)
+                                            : static_cast<double>(result.nanos) / static_cast<double>(result.messages);
   counters[kOfRoofline] = nanos / result.roofline_nanos;
 }
 
