@@ -26,6 +26,7 @@ TEST(FanIn, CountsTheMessagesOfEverySenderOnce) {
   EXPECT_GT(result->nanos, 0);
   EXPECT_GT(result->sender->cpu_nanos, 0);
   EXPECT_GT(result->receiver->cpu_nanos, 0);
+  EXPECT_GT(result->roofline_nanos, 0);
 }
 
 TEST(FanInLatency, HasASampleOfEveryMessage) {
@@ -34,6 +35,7 @@ TEST(FanInLatency, HasASampleOfEveryMessage) {
   EXPECT_EQ(result->messages_per_sample, 1U);
   EXPECT_THAT(result->samples_nanos, SizeIs(603));
   EXPECT_EQ(result->samples_per_event, 1U);
+  EXPECT_EQ(result->roofline_nanos, 0) << "nothing stands for all its pairs of processes";
   EXPECT_THAT(result->samples_nanos, Each(Gt(0)));
 }
 
@@ -41,6 +43,7 @@ TEST(Broadcast, CountsAMessageOnceHoweverManyReceiveIt) {
   const absl::StatusOr<SliceResult> result = Fan<FanMode::kThroughput, shm_broadcast::Channel>(SmallSpec(1, 3));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->messages, 601U);
+  EXPECT_GT(result->roofline_nanos, 0);
 }
 
 TEST(BroadcastLatency, HasASampleOfEveryReceiver) {

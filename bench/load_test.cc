@@ -74,6 +74,8 @@ TEST(Burst, HasASampleOfEveryBurst) {
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->messages, 40U);
   EXPECT_THAT(result->samples_nanos, SizeIs(10));
+  EXPECT_GT(result->roofline_nanos, 0);
+  EXPECT_FALSE(result->bounds_median) << "a burst's time per message, over that of a copy";
   EXPECT_THAT(result->samples_nanos, Each(Gt(0)));
   for (const Fault fault : {Fault::kDuplicated, Fault::kTorn, Fault::kFlippedWord}) {
     EXPECT_THAT(WithFault(fault, 30, [&] { return Burst<faulty::Channel>(spec); }), HasSubstr("of another message"));
@@ -86,6 +88,8 @@ TEST(OpenLoop, CountsFromTheInstantWhenAMessageWasDue) {
   ASSERT_TRUE(at_once.ok()) << at_once.status();
   ASSERT_THAT(at_once->samples_nanos, SizeIs(600));
   EXPECT_EQ(at_once->samples_nanos.back(), at_once->nanos);
+  EXPECT_GT(at_once->roofline_nanos, 0);
+  EXPECT_TRUE(at_once->bounds_median);
   // 600 messages at 60,000 a second take 10 ms, however fast the queue is.
   const absl::StatusOr<SliceResult> paced = OpenLoopAt<mmap_queue::Channel>(SmallSpec(1, 1), 60'000);
   ASSERT_TRUE(paced.ok()) << paced.status();

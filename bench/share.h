@@ -7,8 +7,8 @@
 // The clock starts when the first sender starts its first timed message, with the object empty, and stops when the last
 // receiver has checked its last one. A sample is the time that a receiver needed for a batch of its own messages
 // (messages_per_sample of them): with N receivers at work about N times what the object needs. Every receiver
-// contributes. Left out: fork, opening, warm-up, the wait for everybody. CPU time is the sum over all processes of a
-// side.
+// contributes. No roofline: N receivers copy at once, so that one copy of the bytes bounds nothing. Left out: fork,
+// opening, warm-up, the wait for everybody. CPU time is the sum over all processes of a side.
 //
 // Who gets a message is not known beforehand, so that the end is a message too: behind the last of a phase (warm-up,
 // timed) comes one mark for each receiver, and who has taken one takes nothing more until the next phase. Nothing is

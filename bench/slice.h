@@ -77,7 +77,7 @@ struct SliceResult {
   int64_t other_cpu_nanos = 0;  // CPU time of processes that are counted with neither
   // What the hardware alone needs for a message (a round trip), measured in this slice: roofline.h. 0: not measured.
   double roofline_nanos = 0;
-  bool bounds_median = false;  // it bounds the samples' median; else the mean time per message
+  bool bounds_median = false;  // it bounds the samples' median (where there are enough for one); else the mean time
   // What only this scenario measures: counters of its rows by their names in results/schema.md.
   std::vector<std::pair<const char*, double>> extras = {};
 };
