@@ -75,8 +75,7 @@ absl::StatusOr<bool> ParseTheirs(const std::string& argument, Flags& flags) {
     return format == &flags.out_format;
   }
   if (HasValue(argument, "benchmark_repetitions", &value)) {
-    int repetitions = 0;
-    if (!absl::SimpleAtoi(value, &repetitions) || repetitions < 1) {
+    if (!absl::SimpleAtoi(value, &flags.repetitions) || flags.repetitions < 1) {
       return absl::InvalidArgumentError(absl::StrCat("--benchmark_repetitions=", value, ": give a number from 1"));
     }
   }
@@ -199,6 +198,21 @@ absl::StatusOr<Flags> ParseFlags(const std::vector<std::string>& arguments) {
   return flags;
 }
 
+std::vector<std::string> BenchmarkArguments(const Flags& flags, const SuiteTiming& timing) {
+  // Any run lasts longer, so that Google Benchmark does not ask for a second one.
+  constexpr double one_run_seconds = 1e-9;
+  const int repetitions = flags.repetitions > 0 ? flags.repetitions : timing.repetitions;
+  std::vector<std::string> arguments = {absl::StrCat("--benchmark_min_time=", timing.min_seconds),
+                                        absl::StrCat("--benchmark_repetitions=", repetitions),
+                                        // Without a file it takes no file reporter, which is our Collector; WriteRows
+                                        // writes the real one.
+                                        "--benchmark_out=/dev/null"};
+  if (repetitions > 1) arguments.emplace_back("--benchmark_enable_random_interleaving=true");
+  arguments.insert(arguments.end(), flags.passed.begin(), flags.passed.end());
+  if (flags.messages > 0) arguments.push_back(absl::StrCat("--benchmark_min_time=", one_run_seconds));
+  return arguments;
+}
+
 std::string HelpText() {
   std::vector<std::string> primitives;
   for (const PrimitiveEntry& primitive : Primitives()) primitives.emplace_back(primitive.name);
@@ -224,6 +238,7 @@ usage: ./bazelw run //bench -- [flags]
   --samples=FILE      keeps every raw sample, in the order taken
   --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,
                       --benchmark_min_time=SECONDS or a count such as 1000x, --benchmark_list_tests,
+                      --benchmark_enable_random_interleaving=false (default: true with several repetitions),
                       --benchmark_format=json|csv|console,
                       --benchmark_out=FILE (default: a new file under results/runs),
                       --benchmark_out_format=json|csv|console

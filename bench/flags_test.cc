@@ -83,6 +83,23 @@ TEST(Flags, OfGoogleBenchmarkArePassedOnExceptThoseOfTheFile) {
                                          "--benchmark_repetitions=3", "--v=2", "--benchmark_filter="));
 }
 
+TEST(Flags, InterleavesSeveralRepetitionsAtRandomUnlessTheUserSaysOtherwise) {
+  const char* on = "--benchmark_enable_random_interleaving=true";
+  const char* off = "--benchmark_enable_random_interleaving=false";
+  const auto arguments = [](const std::vector<std::string>& given, int of_suite) {
+    return BenchmarkArguments(*ParseFlags(given), {.min_seconds = 0.2, .repetitions = of_suite});
+  };
+  EXPECT_THAT(arguments({}, 3), testing::Contains(on));
+  EXPECT_THAT(arguments({"--benchmark_repetitions=3"}, 1), testing::Contains(on));
+  EXPECT_THAT(arguments({}, 1), Not(testing::Contains(on)));
+  EXPECT_THAT(arguments({"--benchmark_repetitions=1"}, 3), Not(testing::Contains(on)));
+  // The last one counts.
+  EXPECT_EQ(arguments({off, "--benchmark_repetitions=3"}, 1).back(), "--benchmark_repetitions=3");
+  const std::vector<std::string> refused = arguments({"--benchmark_repetitions=3", off}, 1);
+  EXPECT_LT(std::find(refused.begin(), refused.end(), on), std::find(refused.begin(), refused.end(), off));
+  EXPECT_EQ(refused.back(), off);
+}
+
 TEST(Flags, ListTestsIsUnderstoodAsGoogleBenchmarkDoes) {
   for (const char* on : {"", "=true", "=True", "=1", "=yes", "=on", "=y"}) {
     EXPECT_TRUE(ParseFlags({absl::StrCat("--benchmark_list_tests", on)})->list_only) << on;

@@ -20,6 +20,7 @@
 #include "bench/placed_cases.h"
 #include "bench/report/benchstat.h"
 #include "bench/report/complexity.h"
+#include "bench/report/progress.h"
 #include "bench/report/report.h"
 #include "bench/report/result_file.h"
 #include "bench/report/runner.h"
@@ -31,9 +32,6 @@ namespace ipcmark::bench {
 namespace {
 
 enum ExitCode : int { kExitOk = 0, kExitFailed = 1, kExitUsage = 2, kExitInterrupted = 130 };
-
-// Any run lasts longer, so that Google Benchmark does not ask for a second one.
-constexpr double kOneRunSeconds = 1e-9;
 
 std::atomic<bool> interrupted = false;
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
@@ -49,15 +47,10 @@ int Refuse(const absl::Status& status) {
   return kExitUsage;
 }
 
-// Google Benchmark's flags: the suite's choices first, so that the user's win.
 absl::Status InitialiseBenchmark(const Flags& flags, const SuiteTiming& timing) {
   static std::vector<std::string> arguments;
-  arguments = {"bench", absl::StrCat("--benchmark_min_time=", timing.min_seconds),
-               absl::StrCat("--benchmark_repetitions=", timing.repetitions),
-               // Without a file it takes no file reporter, which is our Collector; WriteRows writes the real one.
-               "--benchmark_out=/dev/null"};
-  arguments.insert(arguments.end(), flags.passed.begin(), flags.passed.end());
-  if (flags.messages > 0) arguments.push_back(absl::StrCat("--benchmark_min_time=", kOneRunSeconds));
+  arguments = BenchmarkArguments(flags, timing);
+  arguments.insert(arguments.begin(), "bench");
   static std::vector<char*> argv;
   argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -101,7 +94,8 @@ bool AnyFailed(const Collector& collector) {
   return false;
 }
 
-int Run(const Flags& flags, const CaseList& list, int rows) {
+// `runs` are expected.
+int Run(const Flags& flags, const CaseList& list, int runs) {
   const std::string& suite = flags.options.suite;
   const std::filesystem::path out = flags.out.empty() ? DefaultOut(suite) : std::filesystem::path(flags.out);
   std::error_code error;
@@ -125,12 +119,12 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
     std::cerr << "warning: timed by CLOCK_MONOTONIC, not by the time stamp counter: " << clock->why << "\n";
   }
 
-  Progress progress(rows);
+  Progress progress(runs);
   SampleFile samples(flags.samples);
   RegisterCases(list.cases, &interrupted, &progress, flags.messages,
                 [&](const Case& one, const SliceResult& result) { samples.Keep(one, result); });
   benchmark::BenchmarkReporter* shown = DisplayFor(flags.format);
-  Collector collector(&progress, [&](const std::string& name) { samples.Write(name); });
+  Collector collector([&](const std::string& name) { samples.Write(name); });
   const auto fits = [&] { return FitRows(FitCurves(list.cases, collector.reports())); };
   Display display(&progress, shown, fits);
   benchmark::RunSpecifiedBenchmarks(&display, &collector);
@@ -140,7 +134,7 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   } else if (shown == nullptr) {
     PrintTable(Table(list.cases, list.skipped, collector.reports()));
   }
-  auto rows_with_fits = collector.reports();
+  auto rows_with_fits = InOrderOf(list.cases, collector.reports());
   rows_with_fits.push_back(fits());
   absl::Status written = WriteRows(out, flags.out_format, rows_with_fits);
   if (written.ok()) written = samples.Close();
@@ -185,7 +179,7 @@ int Main(int argc, char** argv) {
     benchmark::RunSpecifiedBenchmarks();
     return kExitOk;
   }
-  return Run(*flags, *list, *rows);
+  return Run(*flags, *list, *rows * (flags->repetitions > 0 ? flags->repetitions : timing->repetitions));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -10,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "bench/report/complexity.h"
 #include "bench/report/format.h"
+#include "bench/report/runner.h"
 
 namespace ipcmark::bench {
 namespace {
@@ -194,16 +196,30 @@ void CorrectCpuTime(std::vector<Run>& runs) {
   }
 }
 
-bool IsInterrupted(const std::vector<Run>& report) {
-  return std::any_of(report.begin(), report.end(),
-                     [](const Run& run) { return run.error_occurred && run.error_message == kInterrupted; });
+void DropInterrupted(std::vector<Run>& report) {
+  const auto cut_off = [](const Run& run) { return run.error_occurred && run.error_message == kInterrupted; };
+  if (std::none_of(report.begin(), report.end(), cut_off)) return;
+  std::erase_if(report, [&](const Run& run) { return cut_off(run) || run.run_type == Run::RT_Aggregate; });
+}
+
+std::vector<std::vector<Run>> InOrderOf(const std::vector<Case>& cases, std::vector<std::vector<Run>> reports) {
+  std::map<std::string, size_t> places;
+  for (const Case& one : cases) places.emplace(one.name, places.size());
+  const auto place_of = [&](const std::vector<Run>& report) {
+    const auto found = report.empty() ? places.end() : places.find(report.front().run_name.function_name);
+    return found == places.end() ? places.size() : found->second;
+  };
+  std::stable_sort(reports.begin(), reports.end(),
+                   [&](const auto& one, const auto& other) { return place_of(one) < place_of(other); });
+  return reports;
 }
 
 bool Display::ReportContext(const Context& context) { return shown_ == nullptr || shown_->ReportContext(context); }
 
 void Display::ReportRuns(const std::vector<Run>& report) {
-  if (shown_ == nullptr || IsInterrupted(report)) return;
   std::vector<Run> corrected = report;
+  DropInterrupted(corrected);
+  if (shown_ == nullptr || corrected.empty()) return;
   CorrectCpuTime(corrected);
   progress_->Clear();
   shown_->ReportRuns(corrected);
@@ -217,11 +233,12 @@ void Display::Finalize() {
 }
 
 void Collector::ReportRuns(const std::vector<Run>& report) {
-  progress_->Done();
-  if (IsInterrupted(report)) return;
-  reports_.push_back(report);
-  CorrectCpuTime(reports_.back());
-  if (done_ && !report.empty()) done_(report.front().run_name.function_name);
+  std::vector<Run> whole = report;
+  DropInterrupted(whole);
+  if (whole.empty()) return;
+  CorrectCpuTime(whole);
+  if (done_) done_(whole.front().run_name.function_name);
+  reports_.push_back(std::move(whole));
 }
 
 std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>& skipped,

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "bench/cases.h"
-#include "bench/report/runner.h"
+#include "bench/report/progress.h"
 
 namespace ipcmark::bench {
 
@@ -19,8 +19,12 @@ namespace ipcmark::bench {
 // which goes) in its place, so that cpu_time in every output means what it says, in aggregates too.
 void CorrectCpuTime(std::vector<benchmark::BenchmarkReporter::Run>& runs);
 
-// A report one of whose runs an interrupt cut off: no output has it.
-bool IsInterrupted(const std::vector<benchmark::BenchmarkReporter::Run>& report);
+// Leaves out what an interrupt cut off, and the aggregates over it.
+void DropInterrupted(std::vector<benchmark::BenchmarkReporter::Run>& report);
+
+// The reports in the order of the cases: with random interleaving they come as their last repetitions end.
+std::vector<std::vector<benchmark::BenchmarkReporter::Run>> InOrderOf(
+    const std::vector<Case>& cases, std::vector<std::vector<benchmark::BenchmarkReporter::Run>> reports);
 
 // Google Benchmark's display reporter: forwards rows to `shown` (a format that was asked for by flag) unless it is
 // null, and at the end those of `closing`, which are correct already.
@@ -45,8 +49,7 @@ class Display : public benchmark::BenchmarkReporter {
 class Collector : public benchmark::BenchmarkReporter {
  public:
   // `done`, if any, is called with the name of each benchmark that has ended with rows.
-  explicit Collector(Progress* progress, std::function<void(const std::string&)> done = nullptr)
-      : progress_(progress), done_(std::move(done)) {}
+  explicit Collector(std::function<void(const std::string&)> done = nullptr) : done_(std::move(done)) {}
 
   bool ReportContext(const Context& /*context*/) override { return true; }
   void ReportRuns(const std::vector<Run>& report) override;
@@ -55,7 +58,6 @@ class Collector : public benchmark::BenchmarkReporter {
   [[nodiscard]] const std::vector<std::vector<Run>>& reports() const { return reports_; }
 
  private:
-  Progress* progress_;
   std::function<void(const std::string&)> done_;
   std::vector<std::vector<Run>> reports_;
 };

@@ -7,6 +7,7 @@
 #include "absl/strings/str_split.h"
 #include "bench/report/benchstat.h"
 #include "bench/report/format.h"
+#include "bench/report/runner.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -127,15 +128,28 @@ TEST(CpuTime, OfAFailedRunStaysZero) {
 }
 
 TEST(Collector, LeavesOutWhatAnInterruptCutOff) {
-  Progress progress(3);
-  Collector collector(&progress);
+  Collector collector;
   collector.ReportRuns({RunOf("a", {{kAllCpu, 1}})});
-  collector.ReportRuns({RunOf("b", {{kAllCpu, 1}}), Failed("b", kInterrupted)});
+  // The repetitions that were done stay, without what counts all of them.
+  collector.ReportRuns({RunOf("b", {{kAllCpu, 1}}), Failed("b", kInterrupted),
+                        Aggregate("b", "median", benchmark::kTime, {{kAllCpu, 1}})});
+  collector.ReportRuns({Failed("nothing", kInterrupted)});
   collector.ReportRuns({Failed("c", "receiver: interrupted by nobody")});
-  ASSERT_THAT(collector.reports(), SizeIs(2));
+  ASSERT_THAT(collector.reports(), SizeIs(3));
   EXPECT_EQ(collector.reports()[0][0].run_name.function_name, "a");
   EXPECT_EQ(collector.reports()[0][0].counters.count(kAllCpu), 0U);
-  EXPECT_EQ(collector.reports()[1][0].run_name.function_name, "c");
+  ASSERT_THAT(collector.reports()[1], SizeIs(1));
+  EXPECT_EQ(collector.reports()[1][0].run_type, Row::RT_Iteration);
+  EXPECT_EQ(collector.reports()[2][0].run_name.function_name, "c");
+}
+
+TEST(Reports, AreInTheOrderOfTheirCasesWhicheverEndsFirst) {
+  const Reports ordered =
+      InOrderOf({CaseOf("a"), CaseOf("b")}, {{RunOf("fit", {})}, {RunOf("b", {})}, {RunOf("a", {})}});
+  ASSERT_THAT(ordered, SizeIs(3));
+  EXPECT_EQ(ordered[0][0].run_name.function_name, "a");
+  EXPECT_EQ(ordered[1][0].run_name.function_name, "b");
+  EXPECT_EQ(ordered[2][0].run_name.function_name, "fit");
 }
 
 TEST(Display, ShowsCorrectedRowsAndNothingThatWasCutOff) {

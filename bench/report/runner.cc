@@ -4,10 +4,7 @@
 
 #include "bench/report/runner.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <regex>
@@ -125,7 +122,6 @@ constexpr double kEnoughSeconds = 1e6;
 
 void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* cancel, Progress* progress,
              int64_t fixed_messages, const SliceObserver& observe, std::optional<SystemCalls>& calls) {
-  progress->Begin(one.name);
   if (!one.placement.empty()) state.SetLabel(one.placement);
   // One run of a number of our own: its time is stretched beyond measure for Google Benchmark, which would ask for more
   // runs until it has seen so much of it, and corrected in the report.
@@ -133,6 +129,7 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
   benchmark::IterationCount messages = state.max_iterations;
   if (own_number) messages = static_cast<benchmark::IterationCount>(one.fixed_messages);
   if (fixed_messages > 0) messages = fixed_messages;
+  progress->Begin(one.name, messages);
   // One batch is the whole run, so that the slice alone decides what happens inside.
   while (state.KeepRunningBatch(messages)) {
     absl::StatusOr<SliceResult> result = cancel->load()
@@ -160,29 +157,6 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
 }
 
 }  // namespace
-
-Progress::Progress(int total)
-    : on_terminal_(isatty(STDERR_FILENO) != 0), total_(total), start_nanos_(os::MonotonicNanos()) {}
-
-void Progress::Begin(const std::string& name) {
-  if (!on_terminal_) return;
-  std::string left = "?";
-  if (done_ > 0) {
-    const int64_t elapsed = os::MonotonicNanos() - start_nanos_;
-    const int64_t seconds = elapsed / done_ * std::max(0, total_ - done_) / os::kNanosPerSecond;
-    left = absl::StrFormat("%d:%02d", seconds / 60, seconds % 60);
-  }
-  absl::FPrintF(stderr, "\r\033[K[%d/%d] %s left  %s", done_, total_, left, name.substr(0, 70));
-  fflush(stderr);
-}
-
-void Progress::Done() { ++done_; }
-
-void Progress::Clear() const {
-  if (!on_terminal_) return;
-  fputs("\r\033[K", stderr);
-  fflush(stderr);
-}
 
 void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress,
                    int64_t messages, const SliceObserver& observe) {
