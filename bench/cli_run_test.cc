@@ -1,6 +1,7 @@
 // What bench measures and writes: tiny runs, whose numbers mean nothing, checked for their form.
 
 #include <cstdlib>
+#include <filesystem>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -226,6 +227,31 @@ TEST(BenchRun, ShowsTheFormatsOfOursAndWritesTheFileAndTheSamplesAllTheSame) {
     EXPECT_EQ(std::count(raw.begin(), raw.end(), '\n'), 3 + 2000 + 2) << "a line a sample, and the blocks' own";
   }
   EXPECT_EQ(RunBench(Tiny({"--samples=/nonexistent/raw.txt"})).status, 2);
+}
+
+// What was measured is written whatever becomes of stdout.
+TEST(BenchRun, WritesTheFileWhenNobodyReadsOn) {
+  const std::string bench = std::filesystem::absolute(kBench);
+  for (const char* format : {"json", "table", "csv", "benchstat"}) {
+    const std::string command = bench + " --suite=smoke --primitives=pipe --bytes=8,64 --benchmark_min_time=100x " +
+                                "--benchmark_filter=^RoundTrip/ --benchmark_out=run.json --format=" + format;
+    // The reader is gone before the first byte; bench's own status goes to a file.
+    Program piped({"-c", "(" + command + "; echo status $? >status) | :"}, {}, "/bin/sh");
+    EXPECT_EQ(piped.Wait().status, 0);
+    EXPECT_EQ(piped.Contents("status"), "status 0\n") << format;
+    EXPECT_THAT(Names(Parse(piped.Contents("run.json"))), testing::SizeIs(2)) << format;
+    Program full({"-c", command + " >/dev/full"}, {}, "/bin/sh");
+    const Outcome outcome = full.Wait();
+    EXPECT_EQ(outcome.status, 2) << format;
+    EXPECT_THAT(outcome.err, HasSubstr("bench: write to stdout: ENOSPC")) << format;
+    EXPECT_THAT(Names(Parse(full.Contents("run.json"))), testing::SizeIs(2)) << format;
+  }
+  Program both({"-c", bench + " --suite=smoke --primitives=pipe --bytes=8 --benchmark_min_time=10x 2>&1 "
+                              "--benchmark_filter=^RoundTrip/ --benchmark_out=run.json | :"},
+               {}, "/bin/sh");
+  EXPECT_EQ(both.Wait().status, 0);
+  EXPECT_THAT(both.Files(), ElementsAre("run.json"));
+  EXPECT_THAT(Shell("(" + bench + " --help >/dev/full)"), HasSubstr("bench: write to stdout: ENOSPC"));
 }
 
 TEST(BenchRun, WritesTheFormatThatIsAskedFor) {

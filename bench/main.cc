@@ -20,6 +20,7 @@
 #include "bench/placed_cases.h"
 #include "bench/report/benchstat.h"
 #include "bench/report/complexity.h"
+#include "bench/report/output.h"
 #include "bench/report/progress.h"
 #include "bench/report/report.h"
 #include "bench/report/result_file.h"
@@ -182,7 +183,18 @@ int Main(int argc, char** argv) {
   return Run(*flags, *list, *rows * (flags->repetitions > 0 ? flags->repetitions : timing->repetitions));
 }
 
+// The same, with streams whose ends may fail.
+int MainWithOutputs(int argc, char** argv) {
+  Output err(std::cerr, STDERR_FILENO);
+  Output out(std::cout, STDOUT_FILENO);
+  const int status = Main(argc, argv);
+  const int error = out.Finish();
+  // A reader that has seen enough is no failure.
+  if (error == 0 || error == EPIPE) return status;
+  return Refuse(os::SyscallError("write to stdout", error, "free space there or send it elsewhere"));
+}
+
 }  // namespace
 }  // namespace ipcmark::bench
 
-int main(int argc, char** argv) { return ipcmark::bench::Main(argc, argv); }
+int main(int argc, char** argv) { return ipcmark::bench::MainWithOutputs(argc, argv); }

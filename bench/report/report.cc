@@ -196,10 +196,14 @@ void CorrectCpuTime(std::vector<Run>& runs) {
   }
 }
 
-void DropInterrupted(std::vector<Run>& report) {
-  const auto cut_off = [](const Run& run) { return run.error_occurred && run.error_message == kInterrupted; };
-  if (std::none_of(report.begin(), report.end(), cut_off)) return;
-  std::erase_if(report, [&](const Run& run) { return cut_off(run) || run.run_type == Run::RT_Aggregate; });
+void DropInterrupted(std::vector<Run>& report, std::string& cut_off) {
+  for (const Run& run : report) {
+    if (run.error_occurred && run.error_message == kInterrupted) cut_off = run.run_name.function_name;
+  }
+  std::erase_if(report, [&](const Run& run) {
+    const bool is_cut = run.error_occurred && run.error_message == kInterrupted;
+    return is_cut || (run.run_type == Run::RT_Aggregate && run.run_name.function_name == cut_off);
+  });
 }
 
 std::vector<std::vector<Run>> InOrderOf(const std::vector<Case>& cases, std::vector<std::vector<Run>> reports) {
@@ -218,11 +222,12 @@ bool Display::ReportContext(const Context& context) { return shown_ == nullptr |
 
 void Display::ReportRuns(const std::vector<Run>& report) {
   std::vector<Run> corrected = report;
-  DropInterrupted(corrected);
+  DropInterrupted(corrected, cut_off_);
   if (shown_ == nullptr || corrected.empty()) return;
   CorrectCpuTime(corrected);
   progress_->Clear();
   shown_->ReportRuns(corrected);
+  shown_->GetOutputStream().flush();  // whoever follows sees each row as it comes
 }
 
 void Display::Finalize() {
@@ -234,7 +239,7 @@ void Display::Finalize() {
 
 void Collector::ReportRuns(const std::vector<Run>& report) {
   std::vector<Run> whole = report;
-  DropInterrupted(whole);
+  DropInterrupted(whole, cut_off_);
   if (whole.empty()) return;
   CorrectCpuTime(whole);
   if (done_) done_(whole.front().run_name.function_name);

@@ -19,8 +19,9 @@ namespace ipcmark::bench {
 // which goes) in its place, so that cpu_time in every output means what it says, in aggregates too.
 void CorrectCpuTime(std::vector<benchmark::BenchmarkReporter::Run>& runs);
 
-// Leaves out what an interrupt cut off, and the aggregates over it.
-void DropInterrupted(std::vector<benchmark::BenchmarkReporter::Run>& report);
+// Leaves out what an interrupt cut off, and the aggregates over it, which come in the report behind: `cut_off` is kept
+// between the two.
+void DropInterrupted(std::vector<benchmark::BenchmarkReporter::Run>& report, std::string& cut_off);
 
 // The reports in the order of the cases: with random interleaving they come as their last repetitions end.
 std::vector<std::vector<benchmark::BenchmarkReporter::Run>> InOrderOf(
@@ -42,6 +43,7 @@ class Display : public benchmark::BenchmarkReporter {
   const Progress* progress_;
   benchmark::BenchmarkReporter* shown_;
   std::function<std::vector<Run>()> closing_;
+  std::string cut_off_;  // DropInterrupted's
 };
 
 // Google Benchmark's file reporter (what it gets differs from the display's with --benchmark_display_aggregates_only):
@@ -59,6 +61,7 @@ class Collector : public benchmark::BenchmarkReporter {
 
  private:
   std::function<void(const std::string&)> done_;
+  std::string cut_off_;  // DropInterrupted's
   std::vector<std::vector<Run>> reports_;
 };
 

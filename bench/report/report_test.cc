@@ -131,8 +131,8 @@ TEST(Collector, LeavesOutWhatAnInterruptCutOff) {
   Collector collector;
   collector.ReportRuns({RunOf("a", {{kAllCpu, 1}})});
   // The repetitions that were done stay, without what counts all of them.
-  collector.ReportRuns({RunOf("b", {{kAllCpu, 1}}), Failed("b", kInterrupted),
-                        Aggregate("b", "median", benchmark::kTime, {{kAllCpu, 1}})});
+  collector.ReportRuns({RunOf("b", {{kAllCpu, 1}}), Failed("b", kInterrupted)});
+  collector.ReportRuns({Aggregate("b", "median", benchmark::kTime, {{kAllCpu, 1}})});
   collector.ReportRuns({Failed("nothing", kInterrupted)});
   collector.ReportRuns({Failed("c", "receiver: interrupted by nobody")});
   ASSERT_THAT(collector.reports(), SizeIs(3));
