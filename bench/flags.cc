@@ -57,14 +57,64 @@ bool IsOn(const std::string& value) {
   return lower != "0" && lower != "f" && lower != "false" && lower != "n" && lower != "no" && lower != "off";
 }
 
+// More would be a mistake rather than a measurement.
+constexpr double kMostSeconds = 86'400;
+
+// Values of Google Benchmark's flags that it takes for something else without a word (whatever is not "false" is true),
+// or answers with its usage and status 0.
+absl::Status CheckTheirValue(const std::string& argument) {
+  constexpr const char* switches[] = {
+      "benchmark_list_tests",       "benchmark_enable_random_interleaving", "benchmark_report_aggregates_only",
+      "benchmark_counters_tabular", "benchmark_display_aggregates_only",    "benchmark_color"};
+  constexpr const char* words[] = {"1", "t", "true", "y", "yes", "on", "0", "f", "false", "n", "no", "off"};
+  std::string value;
+  for (const char* name : switches) {
+    if (!HasValue(argument, name, &value)) continue;
+    const std::string lower = absl::AsciiStrToLower(value);
+    const bool is_auto = lower == "auto" && std::string(name) == "benchmark_color";
+    if (!is_auto && std::find(std::begin(words), std::end(words), lower) == std::end(words)) {
+      return absl::InvalidArgumentError(absl::StrCat(argument, ": choose true or false"));
+    }
+  }
+  if (HasValue(argument, "benchmark_time_unit", &value) && value != "ns" && value != "us" && value != "ms" &&
+      value != "s") {
+    return absl::InvalidArgumentError(absl::StrCat(argument, ": choose ns, us, ms or s"));
+  }
+  int level = 0;
+  if (HasValue(argument, "v", &value) && !absl::SimpleAtoi(value, &level)) {
+    return absl::InvalidArgumentError(absl::StrCat(argument, ": give a number"));
+  }
+  return absl::OkStatus();
+}
+
+// --benchmark_min_time; false when it is only to be passed on.
+absl::StatusOr<bool> ParseMinTime(const std::string& value, Flags& flags) {
+  const std::string flag = absl::StrCat("--benchmark_min_time=", value);
+  if (value.back() == 'x') {
+    // As Google Benchmark 1.8 has it, whose older versions know seconds only.
+    if (absl::SimpleAtoi(value.substr(0, value.size() - 1), &flags.messages) && flags.messages >= 1) return true;
+    return absl::InvalidArgumentError(absl::StrCat(flag, ": give a number from 1 before x"));
+  }
+  double seconds = 0;
+  if (!absl::SimpleAtod(value, &seconds) || !(seconds > 0) || seconds > kMostSeconds) {
+    return absl::InvalidArgumentError(absl::StrCat(flag, ": give seconds without a unit, above 0 and up to ",
+                                                   kMostSeconds, ", or a number of messages such as 1000x"));
+  }
+  flags.messages = 0;
+  flags.min_seconds = seconds;
+  return false;
+}
+
 // A flag of Google Benchmark that we carry out ourselves, or whose bad values it answers with its usage and status 0
 // (formats, nothing at all) or an abort (repetitions); false when it is only to be passed on.
 absl::StatusOr<bool> ParseTheirs(const std::string& argument, Flags& flags) {
   std::string value;
-  if (HasValue(argument, "benchmark_out", &flags.out)) return true;
   if (argument.back() == '=' && argument != "--benchmark_filter=") {
     return absl::InvalidArgumentError(absl::StrCat(argument, ": it needs a value"));
   }
+  absl::Status checked = CheckTheirValue(argument);
+  if (!checked.ok()) return checked;
+  if (HasValue(argument, "benchmark_out", &flags.out)) return true;
   for (const auto& [name, format] :
        {std::pair("benchmark_format", &flags.format), std::pair("benchmark_out_format", &flags.out_format)}) {
     if (!HasValue(argument, name, &value)) continue;
@@ -79,14 +129,7 @@ absl::StatusOr<bool> ParseTheirs(const std::string& argument, Flags& flags) {
       return absl::InvalidArgumentError(absl::StrCat("--benchmark_repetitions=", value, ": give a number from 1"));
     }
   }
-  if (HasValue(argument, "benchmark_min_time", &value) && value.back() == 'x') {
-    // As Google Benchmark 1.8 has it, whose older versions know seconds only.
-    if (!absl::SimpleAtoi(value.substr(0, value.size() - 1), &flags.messages) || flags.messages < 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--benchmark_min_time=", value, ": give a number from 1 before x"));
-    }
-    return true;
-  }
+  if (HasValue(argument, "benchmark_min_time", &value)) return ParseMinTime(value, flags);
   if (argument == "--benchmark_list_tests") flags.list_only = true;
   if (HasValue(argument, "benchmark_list_tests", &value)) flags.list_only = IsOn(value);
   return false;

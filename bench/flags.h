@@ -26,6 +26,7 @@ struct Flags {
   std::string out;                  // --benchmark_out, empty: a new file under results/runs
   std::string out_format = "json";  // --benchmark_out_format
   int64_t messages = 0;             // --benchmark_min_time=Nx: per run of a benchmark; 0: Google Benchmark chooses
+  double min_seconds = 0;           // --benchmark_min_time, which is passed on, too; 0: the suite's
   int repetitions = 0;              // --benchmark_repetitions; 0: the suite's
   std::vector<std::string> passed;  // every other one that begins with --benchmark_ or --v=, and --benchmark_format
 };

@@ -100,6 +100,19 @@ TEST(Flags, InterleavesSeveralRepetitionsAtRandomUnlessTheUserSaysOtherwise) {
   EXPECT_EQ(refused.back(), off);
 }
 
+TEST(Flags, GoodValuesOfGoogleBenchmarksFlagsArePassedOn) {
+  for (const char* good : {"--benchmark_color=auto", "--benchmark_color=FALSE", "--benchmark_time_unit=us",
+                           "--benchmark_min_time=1e-3", "--benchmark_min_time=86400", "--v=2",
+                           "--benchmark_enable_random_interleaving=true", "--benchmark_counters_tabular=off"}) {
+    const absl::StatusOr<Flags> flags = ParseFlags({good});
+    ASSERT_TRUE(flags.ok()) << flags.status();
+    EXPECT_THAT(flags->passed, ElementsAre(good));
+  }
+  // The last one counts.
+  EXPECT_EQ(ParseFlags({"--benchmark_min_time=5x", "--benchmark_min_time=2"})->messages, 0);
+  EXPECT_EQ(ParseFlags({"--benchmark_min_time=5x", "--benchmark_min_time=2"})->min_seconds, 2);
+}
+
 TEST(Flags, ListTestsIsUnderstoodAsGoogleBenchmarkDoes) {
   for (const char* on : {"", "=true", "=True", "=1", "=yes", "=on", "=y"}) {
     EXPECT_TRUE(ParseFlags({absl::StrCat("--benchmark_list_tests", on)})->list_only) << on;
@@ -153,6 +166,22 @@ TEST(Flags, WithABadValueGetOneSentenceThatNamesThem) {
                           "--benchmark_repetitions=-1",
                           "--benchmark_repetitions=x",
                           "--benchmark_color=",
+                          "--benchmark_color=banana",
+                          "--benchmark_time_unit=x",
+                          "--benchmark_min_time=nan",
+                          "--benchmark_min_time=inf",
+                          "--benchmark_min_time=1e400",
+                          "--benchmark_min_time=86401",
+                          "--benchmark_min_time=-1",
+                          "--benchmark_min_time=0",
+                          "--benchmark_min_time=0.1s",
+                          "--benchmark_enable_random_interleaving=x",
+                          "--benchmark_report_aggregates_only=2",
+                          "--benchmark_display_aggregates_only=maybe",
+                          "--benchmark_counters_tabular=x",
+                          "--benchmark_list_tests=x",
+                          "--benchmark_out=",
+                          "--v=x",
                           "--benchmark_min_time="}) {
     const absl::Status status = ParseFlags({bad}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad;
