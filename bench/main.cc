@@ -105,6 +105,10 @@ int Run(const Flags& flags, const CaseList& list, int runs) {
   if (!writable.ok()) return Refuse(writable);
   if (!flags.samples.empty()) writable = CheckWritable(flags.samples);
   if (!writable.ok()) return Refuse(writable);
+  if (!flags.samples.empty() && AreOneFile(out, flags.samples)) {
+    return Refuse(absl::InvalidArgumentError(
+        absl::StrCat("--samples=", flags.samples, ": the rows go to this file; name another one")));
+  }
   struct sigaction action = {};
   action.sa_handler = OnInterrupt;
   sigaction(SIGINT, &action, nullptr);

@@ -115,6 +115,15 @@ absl::Status CheckWritable(const std::filesystem::path& path) {
   return absl::OkStatus();
 }
 
+bool AreOneFile(const std::filesystem::path& one, const std::filesystem::path& other) {
+  std::error_code error;
+  if (IsWrittenInPlace(Behind(one))) return false;
+  if (std::filesystem::equivalent(one, other, error)) return true;
+  // One that does not exist yet has a place already.
+  return std::filesystem::weakly_canonical(std::filesystem::absolute(one), error) ==
+         std::filesystem::weakly_canonical(std::filesystem::absolute(other), error);
+}
+
 void CsvReporter::ReportRuns(const std::vector<Run>& report) {
   rows_.insert(rows_.end(), report.begin(), report.end());
 }

@@ -25,6 +25,9 @@ std::filesystem::path PreviousRun(const std::filesystem::path& path, const std::
 // nothing behind. What open(2) says otherwise.
 absl::Status CheckWritable(const std::filesystem::path& path);
 
+// Whether both paths lead to one file that can hold only one of two texts: not so of /dev/null or a terminal.
+bool AreOneFile(const std::filesystem::path& one, const std::filesystem::path& other);
+
 // Google Benchmark's CSV needs the same counters in each row, and ours differ from scenario to scenario. This one
 // writes all rows at the end, under a header that has every counter; a row leaves empty what it lacks.
 #pragma GCC diagnostic push

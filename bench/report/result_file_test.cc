@@ -129,6 +129,17 @@ TEST_F(ResultFile, ThatCanBeWrittenIsNotTouchedBySayingSo) {
   EXPECT_EQ(Contents(folder_ / "old.json"), "old");
 }
 
+TEST_F(ResultFile, IsTheSameAsAnotherByWhateverPath) {
+  std::ofstream(folder_ / "run.json") << "old";
+  fs::create_symlink("run.json", folder_ / "link");
+  fs::create_hard_link(folder_ / "run.json", folder_ / "other name");
+  EXPECT_TRUE(AreOneFile(folder_ / "run.json", folder_ / "link"));
+  EXPECT_TRUE(AreOneFile(folder_ / "other name", folder_ / "run.json"));
+  EXPECT_TRUE(AreOneFile(folder_ / "new", folder_ / "x" / ".." / "new"));
+  EXPECT_FALSE(AreOneFile(folder_ / "new", folder_ / "newer"));
+  EXPECT_FALSE(AreOneFile("/dev/null", "/dev/null")) << "takes what both have";
+}
+
 TEST_F(ResultFile, GoesByDefaultUnderTheWorkspaceNamedByTimeAndSuite) {
   setenv("BUILD_WORKSPACE_DIRECTORY", folder_.c_str(), 1);
   const fs::path path = DefaultOut("smoke");
