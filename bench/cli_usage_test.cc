@@ -57,6 +57,7 @@ TEST(BenchRefuses, BadUsageWithOneSentenceThatNamesIt) {
         BadUsage{{"--benchmark_repetitions=0"}, "--benchmark_repetitions=0: "},
         BadUsage{{"--benchmark_time_unit=x"}, "--benchmark_time_unit=x: choose ns, us, ms or s"},
         BadUsage{{"--benchmark_min_time=1e400"}, "--benchmark_min_time=1e400: give seconds"},
+        BadUsage{{"--samples=/nonexistent/y", "--benchmark_out=run.json"}, "an existing folder in --samples"},
         BadUsage{{"--samples=run.txt", "--benchmark_out=run.txt"}, "--samples=run.txt: the rows go to this file"},
         BadUsage{{"--samples=run.txt", "--benchmark_out=./run.txt"}, "--samples=run.txt: the rows go to this file"},
         BadUsage{{"--benchmark_out="}, "--benchmark_out=: it needs a value"},

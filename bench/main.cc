@@ -101,9 +101,9 @@ int Run(const Flags& flags, const CaseList& list, int runs) {
   const std::filesystem::path out = flags.out.empty() ? DefaultOut(suite) : std::filesystem::path(flags.out);
   std::error_code error;
   if (flags.out.empty()) std::filesystem::create_directories(out.parent_path(), error);
-  absl::Status writable = CheckWritable(out);
+  absl::Status writable = CheckWritable(out, "--benchmark_out");
   if (!writable.ok()) return Refuse(writable);
-  if (!flags.samples.empty()) writable = CheckWritable(flags.samples);
+  if (!flags.samples.empty()) writable = CheckWritable(flags.samples, "--samples");
   if (!writable.ok()) return Refuse(writable);
   if (!flags.samples.empty() && AreOneFile(out, flags.samples)) {
     return Refuse(absl::InvalidArgumentError(
