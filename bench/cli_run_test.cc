@@ -377,6 +377,10 @@ TEST(BenchRun, OfAggregatesOnlyHasATableAndAllThatWasAskedFor) {
   EXPECT_THAT(only.Wait().out, HasSubstr("\n pipe          block "));
   EXPECT_THAT(Names(Parse(only.Contents("run.json"))),
               testing::Each(testing::ContainsRegex("_(mean|median|stddev|cv)$")));
+  EXPECT_THAT(RunBench(Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_repetitions=2", "--format=benchstat",
+                             "--benchmark_report_aggregates_only=true", "--benchmark_filter=^RoundTrip/"}))
+                  .out,
+              HasSubstr("\nBenchmarkRoundTrip/pipe/block/8 "));
   Program display(Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_repetitions=2", "--benchmark_out=run.json",
                         "--benchmark_display_aggregates_only=true", "--benchmark_format=json"}));
   EXPECT_THAT(Names(Parse(display.Wait().out)), testing::Each(testing::ContainsRegex("_(mean|median|stddev|cv)$")));

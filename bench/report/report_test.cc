@@ -103,6 +103,13 @@ TEST(Benchstat, HasALineForEachRepetitionAndTheEnvironmentBefore) {
             "BenchmarkRoundTrip/pipe/block/8 1000 100 ns/op 90 p50-ns 8e+07 B/s\n");
 }
 
+TEST(Benchstat, HasTheMedianWhereThereAreOnlyAggregates) {
+  Row median = Aggregate("a", "median", benchmark::kTime, {{kP50, 90}});
+  median.real_accumulated_time = 3e-7;  // of three repetitions, as Google Benchmark scales it
+  const std::string text = BenchstatText({}, {{Aggregate("a", "mean", benchmark::kTime, {{kP50, 7}}), median}});
+  EXPECT_EQ(text, "\nBenchmarka 3 100 ns/op 90 p50-ns\n");
+}
+
 TEST(CpuTime, IsThatOfTheMeasuredProcessesPerIteration) {
   std::vector<Row> runs = {RunOf("a", {{kAllCpu, 250}, {kSenderCpu, 200}})};
   runs[0].iterations = 1000;
