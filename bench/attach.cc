@@ -94,7 +94,7 @@ absl::StatusOr<SliceResult> Attach(const AttachSpec& spec) {
   absl::StatusOr<int> measuring = group->Spawn("attacher", spec.cpu, measure);
   if (!measuring.ok()) return measuring.status();
   const pid_t pid = group->pid(*measuring);
-  const Deadline watchdog = os::After(kSliceWatchdogNanos);
+  const Deadline watchdog = os::After(spec.watchdog_nanos);
   absl::Status status = group->Start(watchdog);
   if (status.ok()) status = group->JoinOne(*measuring, watchdog);
   if (!status.ok()) {

@@ -25,6 +25,7 @@ struct Options {
   uint32_t depth_messages = kAutoDepth;  // at most; large messages get fewer, see DepthFor
   int sender_cpu = os::kAnyCpu;
   int receiver_cpu = os::kAnyCpu;
+  int64_t watchdog_nanos = kSliceWatchdogNanos;  // of each slice
 };
 
 // One row of the report.

@@ -166,6 +166,7 @@ TEST(Cases, RunASliceOfTheirOwnGeometry) {
   Options options = SizesOf({512});
   options.depth_messages = 9;
   options.sender_cpu = 1;
+  options.watchdog_nanos = 77;
   const absl::StatusOr<CaseList> list = BuildCases(options);
   ASSERT_TRUE(list.ok()) << list.status();
   const std::atomic<bool> cancel = false;
@@ -181,6 +182,7 @@ TEST(Cases, RunASliceOfTheirOwnGeometry) {
   EXPECT_EQ(spec.sender_cpu, 1);
   EXPECT_EQ(spec.receiver_cpu, os::kAnyCpu);
   EXPECT_EQ(spec.cancel, &cancel);
+  EXPECT_EQ(spec.watchdog_nanos, 77);
 }
 
 TEST(Cases, DepthIsWhatIsWantedUpToFourMebibytesButFourMessages) {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::bench {
@@ -256,6 +257,14 @@ std::vector<std::string> BenchmarkArguments(const Flags& flags, const SuiteTimin
   return arguments;
 }
 
+int64_t WatchdogNanos(const Flags& flags, const SuiteTiming& timing) {
+  constexpr int64_t nanos_per_message = 1'000'000;
+  constexpr int64_t most_messages = 1'000'000'000;  // eleven days
+  if (flags.messages > 0) return kSliceWatchdogNanos + std::min(flags.messages, most_messages) * nanos_per_message;
+  const double seconds = flags.min_seconds > 0 ? flags.min_seconds : timing.min_seconds;
+  return kSliceWatchdogNanos + static_cast<int64_t>(10 * seconds * os::kNanosPerSecond);
+}
+
 std::string HelpText() {
   std::vector<std::string> primitives;
   for (const PrimitiveEntry& primitive : Primitives()) primitives.emplace_back(primitive.name);
@@ -282,6 +291,7 @@ usage: ./bazelw run //bench -- [flags]
   --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,
                       --benchmark_min_time=SECONDS or a count such as 1000x, --benchmark_list_tests,
                       --benchmark_enable_random_interleaving=false (default: true with several repetitions),
+                      (a run that takes 60 s and ten times as long, or 60 s and 1 ms a message, is killed and fails),
                       --benchmark_format=json|csv|console,
                       --benchmark_out=FILE (default: a new file under results/runs),
                       --benchmark_out_format=json|csv|console

@@ -38,6 +38,10 @@ absl::StatusOr<Flags> ParseFlags(const std::vector<std::string>& arguments);
 // benchmarks in random order, unless the user says otherwise.
 std::vector<std::string> BenchmarkArguments(const Flags& flags, const SuiteTiming& timing);
 
+// How long a slice may take before it is killed: kSliceWatchdogNanos and ten times the seconds asked for, or 1 ms for
+// each message asked for.
+int64_t WatchdogNanos(const Flags& flags, const SuiteTiming& timing);
+
 // What --help prints.
 std::string HelpText();
 

@@ -113,6 +113,15 @@ TEST(Flags, GoodValuesOfGoogleBenchmarksFlagsArePassedOn) {
   EXPECT_EQ(ParseFlags({"--benchmark_min_time=5x", "--benchmark_min_time=2"})->min_seconds, 2);
 }
 
+TEST(Flags, TheWatchdogFollowsWhatIsAskedFor) {
+  const SuiteTiming timing = {.min_seconds = 0.2, .repetitions = 1};
+  constexpr int64_t second = 1'000'000'000;
+  EXPECT_EQ(WatchdogNanos(*ParseFlags({}), timing), 62 * second);
+  EXPECT_EQ(WatchdogNanos(*ParseFlags({"--benchmark_min_time=100"}), timing), 1060 * second);
+  EXPECT_EQ(WatchdogNanos(*ParseFlags({"--benchmark_min_time=100000x"}), timing), 160 * second);
+  EXPECT_GT(WatchdogNanos(*ParseFlags({"--benchmark_min_time=9000000000000000000x"}), timing), 60 * second);
+}
+
 TEST(Flags, ListTestsIsUnderstoodAsGoogleBenchmarkDoes) {
   for (const char* on : {"", "=true", "=True", "=1", "=yes", "=on", "=y"}) {
     EXPECT_TRUE(ParseFlags({absl::StrCat("--benchmark_list_tests", on)})->list_only) << on;

@@ -167,6 +167,7 @@ int Main(int argc, char** argv) {
   }
   absl::StatusOr<SuiteTiming> timing = TimingOf(flags->options.suite);
   if (!timing.ok()) return Refuse(timing.status());
+  flags->options.watchdog_nanos = WatchdogNanos(*flags, *timing);
   absl::StatusOr<CaseList> list = BuildPlacedCases(flags->options, flags->placements, ReadTopology(os::AllowedCpus()));
   if (!list.ok()) return Refuse(list.status());
   absl::Status initialised = InitialiseBenchmark(*flags, *timing);

@@ -265,6 +265,7 @@ SliceSpec SpecOf(const Scenario& scenario, const Point& point, const Options& op
   spec.message_bytes = point.bytes;
   spec.sender_cpu = options.sender_cpu;
   spec.receiver_cpu = options.receiver_cpu;
+  spec.watchdog_nanos = options.watchdog_nanos;
   return spec;
 }
 
@@ -360,7 +361,8 @@ void AddLimits(const ScenarioAxes& axes, const Options& options, CaseList& list)
                       .message_bytes = copies ? kCopyBytes : kSmallBytes,
                       .messages = 0,
                       .sender_cpu = options.sender_cpu,
-                      .receiver_cpu = alone ? os::kAnyCpu : options.receiver_cpu};
+                      .receiver_cpu = alone ? os::kAnyCpu : options.receiver_cpu,
+                      .watchdog_nanos = options.watchdog_nanos};
     const std::string name =
         absl::StrCat("Roofline/", LimitName(limit), has_payload ? absl::StrCat("/", spec.message_bytes) : "");
     if (limit == Limit::kTscRead && !ReadTscSupport().has_rdtscp) {
