@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <set>
+#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "bench/program_for_test.h"
@@ -73,6 +74,12 @@ TEST(BenchRun, PrintsATableAndWritesTheFileOfTheSchema) {
                     HasSubstr("\nLoan ("), HasSubstr("\nFanIn ("), HasSubstr("\nBroadcastLatency ("),
                     HasSubstr("\n sysv_shm      spin "), HasSubstr("\n mmap_queue    block "),
                     HasSubstr("\n pipe          block "), HasSubstr("\nskipped\n"), Not(HasSubstr("FAILED"))));
+
+  std::istringstream table(outcome.out.substr(0, outcome.out.find("\nopen it with")));
+  for (std::string line; std::getline(table, line);) {
+    const auto continued = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; };  // of UTF-8
+    EXPECT_LE(line.size() - std::count_if(line.begin(), line.end(), continued), 100U) << line;
+  }
 
   ASSERT_THAT(program.Files(), ElementsAre(MatchesRegex("results/runs/20.*-smoke\\.json")));
   const std::string file = program.Files().front();

@@ -87,7 +87,8 @@ std::string Unit(const Case& one) {
   return "from before Send until a receiver has it; one message a sender on its way";
 }
 
-constexpr int kRowColumns = 99;  // and one for the mark
+constexpr int kTableColumns = 100;
+constexpr int kRowColumns = kTableColumns - 1;  // and one for the mark
 
 // The most that any repetition drifted.
 double WorstDrift(const std::vector<const Run*>& runs) {
@@ -105,9 +106,9 @@ std::string Heading(const Case& one) {
       absl::StrCat(PadLeft("p50", 8), PadLeft("p99", 8), PadLeft("p99.9", 8), PadLeft("rate", 9));
   const std::string rest = attach ? PadLeft("CPU", 8) + PadLeft("per", kPerColumns)
                                   : PadLeft("bytes/s", 9) + PadLeft("CPU", 8) + PadLeft("sw", 6) + PadLeft("roof", 6);
-  return absl::StrCat("\n", one.scenario, one.placement.empty() ? "" : ", ", one.placement, " (",
-                      attach ? "xN: processes attached" : Unit(one), ")\n", PadRight("", kLabelColumns), quantiles,
-                      rest, "\n");
+  const std::string title = absl::StrCat(one.scenario, one.placement.empty() ? "" : ", ", one.placement, " (",
+                                         attach ? "xN: processes attached" : Unit(one), ")");
+  return absl::StrCat("\n", Wrap(title, kTableColumns, 2), "\n", PadRight("", kLabelColumns), quantiles, rest, "\n");
 }
 
 // What was left out for one reason.
@@ -144,11 +145,12 @@ std::string SkippedLines(const std::vector<SkippedCase>& skipped) {
   std::string lines;
   for (const SkippedRows& one : Fold(skipped)) {
     if (one.subjects.empty()) {
-      absl::StrAppend(&lines, "  ", one.first, one.rows > 1 ? absl::StrFormat(" and %d more", one.rows - 1) : "", ": ",
-                      one.reason, "\n");
+      const std::string more = one.rows > 1 ? absl::StrFormat(" and %d more", one.rows - 1) : "";
+      absl::StrAppend(&lines, Wrap(absl::StrCat("  ", one.first, more, ": ", one.reason), kTableColumns, 4), "\n");
     } else {
-      absl::StrAppend(&lines, "  ", one.reason, ": ", absl::StrJoin(one.subjects, ", "),
-                      absl::StrFormat(" (%d row%s)", one.rows, one.rows > 1 ? "s" : ""), "\n");
+      const std::string line = absl::StrFormat("  %s: %s (%d row%s)", one.reason, absl::StrJoin(one.subjects, ", "),
+                                               one.rows, one.rows > 1 ? "s" : "");
+      absl::StrAppend(&lines, Wrap(line, kTableColumns, 4), "\n");
     }
   }
   return lines.empty() ? "" : absl::StrCat("\nskipped\n", lines);
@@ -260,7 +262,7 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
       for (const Run& run : report) {
         if (run.run_name.function_name != one.name) continue;
         if (run.error_occurred) {
-          absl::StrAppend(&failed, "  ", one.name, ": ", run.error_message, "\n");
+          absl::StrAppend(&failed, Wrap(absl::StrCat("  ", one.name, ": ", run.error_message), kTableColumns, 4), "\n");
         } else if (run.run_type == Run::RT_Iteration) {
           runs.push_back(&run);
         } else if (run.aggregate_name == "median") {

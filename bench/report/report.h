@@ -72,8 +72,7 @@ std::string Coloured(const std::string& table);
 bool WantsColour(bool is_terminal, const char* no_color, const char* term);
 
 // A table of at most 100 columns, grouped by scenario; medians where a case was repeated; the fitted complexity of each
-// curve (complexity.h); a mark (!) behind a row that drifted (drift.h); then, with lines as long as their reasons, the
-// failed rows and what was skipped.
+// curve (complexity.h); a mark (!) behind a row that drifted (drift.h); then the failed rows and what was skipped.
 std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>& skipped,
                   const std::vector<std::vector<benchmark::BenchmarkReporter::Run>>& reports);
 

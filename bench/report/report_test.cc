@@ -221,6 +221,22 @@ TEST(Table, FoldsWhatIsSaidOfSeveralPrimitives) {
             "  cannot block: kernel_mq (1 row)\n");
 }
 
+TEST(Table, WrapsHeadingsAndReasonsThatAreLonger) {
+  Case one = CaseOf("x");
+  one.unit =
+      "Poisson or fixed arrivals at a share of the capacity; from the instant when a message was due until received";
+  one.placement = "other_cache";
+  const std::string reason = "hands nothing over in place, and " + std::string(40, 'y') + " " + std::string(40, 'z');
+  const std::string table =
+      Table({one, CaseOf("f")},
+            {{"A/pipe/spin/8", "pipe " + reason}, {"A/mmap_queue/spin/8", "mmap_queue " + reason}, {"B", reason}},
+            {{RunOf("x", {})}, {Failed("f", reason)}});
+  EXPECT_THAT(table, AllOf(HasSubstr("\nRoundTrip, other_cache (Poisson "), HasSubstr("\n  "), HasSubstr("(2 rows)")));
+  for (const std::string& line : std::vector<std::string>(absl::StrSplit(table, '\n'))) {
+    EXPECT_LE(Columns(line), 100) << line;
+  }
+}
+
 // What is left when this is the value of --benchmark_filter.
 std::vector<std::string> SkippedWith(const std::string& filter, int expected_rows) {
   CaseList list = {
