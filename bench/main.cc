@@ -119,10 +119,8 @@ int Run(const Flags& flags, const CaseList& list, int runs) {
   auto environment = Environment(flags.options, list.skipped, *clock);
   environment.emplace_back("placement", PlacementText(flags));
   for (const auto& [key, value] : environment) benchmark::AddCustomContext(key, value);
-  for (const std::string& warning : Warnings(flags.options)) std::cerr << "warning: " << warning << "\n";
-  if (flags.clock == ClockChoice::kAuto && !clock->clock.is_tsc()) {
-    std::cerr << "warning: timed by CLOCK_MONOTONIC, not by the time stamp counter: " << clock->why << "\n";
-  }
+  for (const std::string& warning : Warnings(flags.options, flags.clock, *clock))
+    std::cerr << "warning: " << warning << "\n";
 
   Progress progress(runs);
   SampleFile samples(flags.samples);
