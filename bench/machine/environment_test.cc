@@ -16,6 +16,8 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
+const ChosenClock kTsc = {.clock = Clock::Tsc(0, 0, 2.5e9), .ticks_per_second = 2.5e9};
+
 std::map<std::string, std::string> Context(const Options& options, const std::vector<SkippedCase>& skipped,
                                            const ChosenClock& clock = {}) {
   const auto pairs = Environment(options, skipped, clock);
