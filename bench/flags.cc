@@ -278,7 +278,7 @@ usage: ./bazelw run //bench -- [flags]
       absl::StrJoin(primitives, ", "), R"(
   --bytes=N,M         only these message sizes
   --depth=N           messages that an object holds (default: what 64 KiB hold, 64 to 1,024 of them, and 64 in
-                      RoundTrip; large messages get fewer, see the rows)
+                      RoundTrip; large messages get fewer, see depth_messages in the file)
   --cpus=S,R          CPUs of the sender and the receiver (default: the first two that are allowed)
   --placement=P,Q     each row once with its two processes on the same_cpu, on two threads of a core (smt), two cores that
                       share the last cache (same_cache) or do not (other_cache), on two NUMA nodes (other_node), or
