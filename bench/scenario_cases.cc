@@ -216,9 +216,11 @@ constexpr Scenario kScenarios[] = {
     {"Pairs", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::share, &ManyPairs, &SharesOnly, true,
      "N senders, N receivers, one object; quantiles: per message of one receiver"},
     {"Burst", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::burst, &BurstLengths, &Any, true,
-     "xN messages back to back, then idle; quantiles: from first Send to last received"},
+     "xN messages back to back, then idle; quantiles: from first Send to last received; roof: times one "
+     "copy of the bytes"},
     {"OpenLoop", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::open_loop, &Loads, &Any, true,
-     "Poisson or fixed arrivals at a share of the capacity; from the instant when a message was due until received"},
+     "Poisson or fixed arrivals at a share of the capacity; from the instant when a message was due until "
+     "received; roof: times half the ping-pong of one cache line"},
     {"Wake", 1, kRoundTripDepth, Sizes::kSmall, &PrimitiveEntry::wake, &Wakes, &SleepersOnly, true,
      "from Send until a receiver that slept has it; roof: times a bare futex wake-up"},
     {"Recovery", 1, kRecoveryDepth, Sizes::kSmall, &PrimitiveEntry::recovery, &Victims, &SurvivorsOnly, true,
