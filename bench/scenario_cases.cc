@@ -5,7 +5,7 @@
 #include <span>
 
 #include "absl/strings/str_cat.h"
-#include "bench/hardware.h"
+#include "bench/limit_cases.h"
 #include "bench/report/format.h"
 
 namespace ipcmark::bench {
@@ -236,7 +236,6 @@ bool IsOneOf(std::span<const char* const> names, const Scenario& scenario) {
   return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return name == scenario.name; });
 }
 constexpr uint32_t kSmallBytes = 64;
-constexpr uint32_t kCopyBytes = 64 << 10;
 
 // One point of what a scenario is measured over.
 struct Point {
@@ -353,45 +352,6 @@ std::vector<Wait> WaitsOf(const Scenario& scenario, const ScenarioAxes& axes, co
   return {waits.back()};
 }
 
-// The limits that everything is held against, always along.
-void AddLimits(const ScenarioAxes& axes, const Options& options, CaseList& list) {
-  for (const Limit limit : kAllLimits) {
-    const bool copies = limit == Limit::kCopy;
-    const bool has_payload = copies || limit == Limit::kEmptyLoop || limit == Limit::kIntegrity;
-    const bool alone = IsAlone(limit);
-    SliceSpec spec = {.geometry = {},
-                      .message_bytes = copies ? kCopyBytes : kSmallBytes,
-                      .messages = 0,
-                      .sender_cpu = options.sender_cpu,
-                      .receiver_cpu = alone ? os::kAnyCpu : options.receiver_cpu,
-                      .watchdog_nanos = options.watchdog_nanos};
-    const std::string name =
-        absl::StrCat("Roofline/", LimitName(limit), has_payload ? absl::StrCat("/", spec.message_bytes) : "");
-    if (limit == Limit::kTscRead && !ReadTscSupport().has_rdtscp) {
-      list.skipped.push_back({name, "the processor has no RDTSCP"});
-      continue;
-    }
-    Case one = {.name = name,
-                .scenario = "Roofline",
-                .subject = LimitName(limit),
-                .variant = "",
-                .size = has_payload ? FormatBytes(spec.message_bytes) : "",
-                .bytes = has_payload ? spec.message_bytes : 0,
-                .receivers = alone ? 0U : 1U,
-                .fixed_messages = alone ? 0 : axes.limit_events,
-                .has_rate = limit != Limit::kFutexWake,
-                .unit = "what needs no primitive: the hardware, the kernel, this harness; per event",
-                .sender_cpu = spec.sender_cpu,
-                .receiver_cpu = spec.receiver_cpu};
-    one.run = [limit, spec](uint64_t messages, const std::atomic<bool>* cancel) mutable {
-      spec.messages = messages;
-      spec.cancel = cancel;
-      return MeasureLimit(limit, spec);
-    };
-    list.cases.push_back(std::move(one));
-  }
-}
-
 }  // namespace
 
 absl::Status AddScenarioCases(const ScenarioAxes& axes, const std::vector<PrimitiveEntry>& primitives,
@@ -413,7 +373,7 @@ absl::Status AddScenarioCases(const ScenarioAxes& axes, const std::vector<Primit
       }
     }
   }
-  AddLimits(axes, options, list);
+  AddLimitCases(axes.limit_events, options, list);
   return absl::OkStatus();
 }
 
