@@ -94,7 +94,7 @@ absl::StatusOr<SliceResult> Attach(const AttachSpec& spec) {
   absl::StatusOr<int> measuring = group->Spawn("attacher", spec.cpu, measure);
   if (!measuring.ok()) return measuring.status();
   const pid_t pid = group->pid(*measuring);
-  const Deadline watchdog = os::After(kSliceWatchdogNanos);
+  const Deadline watchdog = os::After(spec.watchdog_nanos);
   absl::Status status = group->Start(watchdog);
   if (status.ok()) status = group->JoinOne(*measuring, watchdog);
   if (!status.ok()) {
@@ -104,7 +104,9 @@ absl::StatusOr<SliceResult> Attach(const AttachSpec& spec) {
     const bool cancelled = spec.cancel != nullptr && spec.cancel->load(std::memory_order_relaxed);
     return cancelled ? absl::CancelledError("interrupted") : status;
   }
-  return TakeResult(shared, spec.calls, CallsPerSample(spec));
+  SliceResult result = TakeResult(shared, spec.calls, CallsPerSample(spec));
+  result.receiver.reset();
+  return result;
 }
 
 }  // namespace ipcmark::bench

@@ -40,6 +40,7 @@ struct AttachSpec {
   uint64_t calls;          // timed ones; pairs of calls, or pages, where these are what is timed
   int cpu = os::kAnyCpu;
   const std::atomic<bool>* cancel = nullptr;
+  int64_t watchdog_nanos = kSliceWatchdogNanos;
 };
 
 // The sender's usage is the measuring process's over all that it does, timed or not; a sample is one call (one pair),

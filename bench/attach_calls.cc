@@ -116,7 +116,7 @@ uint64_t CallsPerSample(const AttachSpec& spec) {
 }
 
 void Recorder::Finish() noexcept {
-  shared_->samples = samples_;
+  samples_.Finish(*shared_);
   shared_->start_nanos = 0;
   shared_->end_nanos = total_nanos_;
 }

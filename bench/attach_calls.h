@@ -18,22 +18,19 @@ uint64_t CallsPerSample(const AttachSpec& spec);
 class Recorder {
  public:
   // Thins out evenly what is more than kMaxSamples of `samples`. `shared` may be null: a warm-up, that nobody sees.
-  Recorder(SliceShared* shared, uint64_t samples) : shared_(shared), samples_apart_(samples / kMaxSamples + 1) {}
+  Recorder(SliceShared* shared, uint64_t samples)
+      : shared_(shared), samples_(shared == nullptr ? nullptr : shared->samples_nanos, samples, kMaxSamples) {}
 
   // `whole`: a sample, and not the shorter rest of a round.
   void Add(int64_t nanos, bool whole) noexcept {
     total_nanos_ += nanos;
-    if (shared_ == nullptr || !whole || --until_sample_ != 0) return;
-    shared_->samples_nanos[samples_++] = nanos;
-    until_sample_ = samples_apart_;
+    if (shared_ != nullptr && whole) samples_.Add(nanos);
   }
   void Finish() noexcept;
 
  private:
   SliceShared* shared_;
-  uint64_t samples_apart_;
-  uint64_t until_sample_ = 1;
-  uint64_t samples_ = 0;
+  Sampler samples_;
   int64_t total_nanos_ = 0;
 };
 

@@ -87,7 +87,8 @@ void AddAttachCases(const AttachAxes& axes, const Options& options, CaseList& li
                        // Nobody has attached what is only just being created.
                        .attached = op == AttachOp::kCreate ? 0 : 1,
                        .calls = 0,
-                       .cpu = options.sender_cpu};
+                       .cpu = options.sender_cpu,
+                       .watchdog_nanos = options.watchdog_nanos};
     for (uint64_t bytes : axes.segment_bytes) {
       spec.segment_bytes = bytes;
       AddCase(spec, HugePages::kNone, list);

@@ -98,7 +98,7 @@ TEST_F(AttachTest, TimesEveryCallWithExactlySoManyAttached) {
       ASSERT_THAT(result->samples_nanos, SizeIs(20));
       EXPECT_THAT(result->samples_nanos, Each(Gt(0)));
       EXPECT_EQ(std::accumulate(result->samples_nanos.begin(), result->samples_nanos.end(), int64_t{0}), result->nanos);
-      EXPECT_GT(result->sender.cpu_nanos, 0);
+      EXPECT_GT(result->sender->cpu_nanos, 0);
     }
   }
 }

@@ -8,8 +8,9 @@
 // and stops when the receiver has read and checked its last message. Then the sender waits until the receiver says so,
 // and kIdleNanos more, in which a receiver that sleeps has gone to sleep. Left out: that, fork, opening, warm-up. Rates
 // and times per message are those of the bursts alone; CPU time is that of the idle times too, in which who polls burns
-// it.
+// it. The roofline is Throughput's, one copy of the bytes.
 
+#include "bench/roofline.h"
 #include "bench/sides.h"
 
 namespace ipcmark::bench {
@@ -30,7 +31,8 @@ inline uint64_t WarmupBursts(const SliceSpec& spec) {
 }
 
 template <Primitive P>
-absl::Status SendBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstShared& burst, SliceShared& shared) {
+absl::Status SendBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstShared& burst, OneCopy& roofline,
+                        SliceShared& shared) {
   auto sender = OpenSendSide(object, spec);
   if (!sender.ok()) return sender.status();
   gate.Arrive();
@@ -52,14 +54,17 @@ absl::Status SendBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstS
   };
   absl::Status status = send(0, WarmupBursts(spec));
   if (!status.ok()) return status;
+  roofline.Lead();
   const UsageMeter usage;
   status = send(WarmupBursts(spec), WarmupBursts(spec) + Bursts(spec));
   shared.sender = usage.Stop();
+  if (status.ok()) roofline.Lead();
   return status;
 }
 
 template <Primitive P>
-absl::Status ReceiveBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstShared& burst, SliceShared& shared) {
+absl::Status ReceiveBursts(P& object, os::Gate& gate, const SliceSpec& spec, BurstShared& burst, OneCopy& roofline,
+                           SliceShared& shared) {
   auto receiver = OpenReceiveSide(object, spec);
   if (!receiver.ok()) return receiver.status();
   gate.Arrive();
@@ -78,17 +83,19 @@ absl::Status ReceiveBursts(P& object, os::Gate& gate, const SliceSpec& spec, Bur
   };
   absl::Status status = receive(WarmupBursts(spec), [](int64_t) {});
   if (!status.ok()) return status;
+  roofline.Follow();
   const UsageMeter usage;
-  uint64_t samples = 0;
+  Sampler samples(shared.samples_nanos, Bursts(spec), kMaxSamples);
   int64_t sum = 0;
   status = receive(Bursts(spec), [&](int64_t nanos) {
     sum += nanos;
-    if (samples < kMaxSamples) shared.samples_nanos[samples++] = nanos;
+    samples.Add(nanos);
   });
   shared.start_nanos = 0;
   shared.end_nanos = sum;
-  shared.samples = samples;
+  samples.Finish(shared);
   shared.receiver = usage.Stop();
+  if (status.ok()) roofline.Follow();
   return status;
 }
 
@@ -102,12 +109,15 @@ absl::StatusOr<SliceResult> Burst(const SliceSpec& spec) {
   absl::StatusOr<os::Mapping> between = os::Mapping::SharedAnonymous(sizeof(BurstShared));
   if (!between.ok()) return between.status();
   auto& burst = *new (between->address()) BurstShared{};
+  absl::StatusOr<OneCopy> roofline = OneCopy::Create(spec.message_bytes, spec.geometry.depth_messages, spec.messages);
+  if (!roofline.ok()) return roofline.status();
   absl::Status status = RunPair(
-      *object, spec, [&](os::Gate& gate) { return SendBursts(*object, gate, spec, burst, shared); },
-      [&](os::Gate& gate) { return ReceiveBursts(*object, gate, spec, burst, shared); });
+      *object, spec, [&](os::Gate& gate) { return SendBursts(*object, gate, spec, burst, *roofline, shared); },
+      [&](os::Gate& gate) { return ReceiveBursts(*object, gate, spec, burst, *roofline, shared); });
   if (!status.ok()) return status;
   // A sample is a whole burst and is reported as such: its first message waits for all others.
   SliceResult result = TakeResult(shared, Bursts(spec) * spec.burst_messages, /*messages_per_sample=*/1);
+  result.roofline_nanos = roofline->NanosPerMessage();
   result.extras.emplace_back("burst_messages", spec.burst_messages);
   return result;
 }

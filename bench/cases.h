@@ -25,6 +25,7 @@ struct Options {
   uint32_t depth_messages = kAutoDepth;  // at most; large messages get fewer, see DepthFor
   int sender_cpu = os::kAnyCpu;
   int receiver_cpu = os::kAnyCpu;
+  int64_t watchdog_nanos = kSliceWatchdogNanos;  // of each slice
 };
 
 // One row of the report.
@@ -36,14 +37,16 @@ struct Case {
   std::string size;      // "64 B", "64 B x8" with 8 processes on the large side, or Attach's "1 MiB x8"
   uint32_t bytes = 0;
   uint32_t depth_messages = 0;  // 0: has none
-  uint32_t senders = 1;
-  uint32_t receivers = 1;
+  uint32_t senders = 1;         // processes
+  uint32_t receivers = 1;       // 0: the sender is alone, and receives what it sends where messages are sent
   int attached = 0;             // Attach only
   uint64_t pages = 0;           // 0: not an Attach case
   uint64_t fixed_messages = 0;  // of each run; 0: as many as Google Benchmark chooses
   // Whether its sides make no system call of their own between their first and last timed message, so that those which
   // are counted are the primitive's.
   bool system_calls_are_the_primitives = false;
+  // Whether messages follow one another, so that their number a second is a rate; else it is only 1 / latency.
+  bool has_rate = true;
   std::string unit = {};  // what the rows of the scenario are about, in the table's heading
   std::string per = {};   // Attach only: what its times are of, "call" or "4 KiB page"
   int sender_cpu = os::kAnyCpu;

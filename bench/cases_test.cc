@@ -123,10 +123,50 @@ TEST(Cases, CarryWhatTheirRowShows) {
   }
 }
 
+TEST(Cases, SayOnlyOfProcessesThatTheyHaveWhereTheyAre) {
+  Options options = SizesOf({8, 64});
+  options.suite = "quick";
+  options.sender_cpu = 3;
+  options.receiver_cpu = 5;
+  const absl::StatusOr<CaseList> list = BuildCases(options);
+  ASSERT_TRUE(list.ok()) << list.status();
+  int recoveries = 0;
+  for (const Case& one : list->cases) {
+    if (one.scenario == "Recovery") {
+      ++recoveries;
+      EXPECT_EQ(one.senders + one.receivers, 3U) << one.name;
+      EXPECT_EQ(one.sender_cpu, os::kAnyCpu) << one.name;
+      EXPECT_EQ(one.receiver_cpu, os::kAnyCpu) << one.name;
+      EXPECT_FALSE(one.has_rate) << one.name;
+    } else if (one.scenario == "Depth") {
+      EXPECT_EQ(one.sender_cpu, 3) << one.name;
+      EXPECT_EQ(one.receivers, 0U) << one.name;
+    } else if (one.scenario == "RoundTrip") {
+      EXPECT_EQ(one.receiver_cpu, 5) << one.name;
+    }
+  }
+  EXPECT_GT(recoveries, 0);
+}
+
+TEST(Cases, OfAKilledHolderAreOfItsOwnMessagesOnce) {
+  Options options = SizesOf({8, 64});
+  options.primitives = {"narrow"};
+  const absl::StatusOr<CaseList> list = BuildCases(options);
+  ASSERT_TRUE(list.ok()) << list.status();
+  std::vector<std::string> skipped;
+  for (const SkippedCase& one : list->skipped) skipped.push_back(one.name);
+  // A pipe has no lock to hold; its senders die in every size.
+  EXPECT_EQ(std::count(skipped.begin(), skipped.end(), "Recovery/narrow/block/1024/holder"), 1);
+  EXPECT_THAT(skipped, Not(Contains("Recovery/narrow/block/64/holder")));
+  EXPECT_THAT(NamesOf(*list, "Recovery/narrow/block/"),
+              ElementsAre("Recovery/narrow/block/8/sender", "Recovery/narrow/block/64/sender"));
+}
+
 TEST(Cases, RunASliceOfTheirOwnGeometry) {
   Options options = SizesOf({512});
   options.depth_messages = 9;
   options.sender_cpu = 1;
+  options.watchdog_nanos = 77;
   const absl::StatusOr<CaseList> list = BuildCases(options);
   ASSERT_TRUE(list.ok()) << list.status();
   const std::atomic<bool> cancel = false;
@@ -142,6 +182,7 @@ TEST(Cases, RunASliceOfTheirOwnGeometry) {
   EXPECT_EQ(spec.sender_cpu, 1);
   EXPECT_EQ(spec.receiver_cpu, os::kAnyCpu);
   EXPECT_EQ(spec.cancel, &cancel);
+  EXPECT_EQ(spec.watchdog_nanos, 77);
 }
 
 TEST(Cases, DepthIsWhatIsWantedUpToFourMebibytesButFourMessages) {

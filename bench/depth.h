@@ -150,7 +150,7 @@ absl::Status StayFilled(P& object, os::Gate& gate, const SliceSpec& spec, SliceS
   if (!status.ok()) return status;
   const UsageMeter usage;
   const uint64_t batch = MessagesPerSample(spec.message_bytes);
-  uint64_t samples = 0;
+  Sampler samples(shared.samples_nanos, spec.messages / batch, BatchSamples(spec));
   shared.start_nanos = NowNanos();
   int64_t before = shared.start_nanos;
   for (uint64_t left = spec.messages; left > 0 && status.ok();) {
@@ -158,11 +158,11 @@ absl::Status StayFilled(P& object, os::Gate& gate, const SliceSpec& spec, SliceS
     turn(now);
     left -= now;
     const int64_t after = NowNanos();
-    if (now == batch && samples < kMaxSamples) shared.samples_nanos[samples++] = after - before;
+    if (now == batch) samples.Add(after - before);
     before = after;
   }
   shared.end_nanos = before;
-  shared.samples = samples;
+  samples.Finish(shared);
   shared.sender = usage.Stop();
   return status.ok() ? queue.Drain() : status;
 }
@@ -190,7 +190,9 @@ absl::StatusOr<SliceResult> Depth(const SliceSpec& spec) {
   absl::Status status =
       RunOne(*object, spec, "queue", [&](os::Gate& gate) { return StayFilled(*object, gate, spec, shared); });
   if (!status.ok()) return status;
-  return TakeResult(shared, spec.messages, MessagesPerSample(spec.message_bytes));
+  SliceResult result = TakeResult(shared, spec.messages, MessagesPerSample(spec.message_bytes));
+  result.receiver.reset();
+  return result;
 }
 
 }  // namespace ipcmark::bench

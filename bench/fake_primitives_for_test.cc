@@ -27,6 +27,7 @@ absl::Status ProbeNarrow(const Geometry& geometry, int objects) {
 PrimitiveEntry Entry(const char* name, absl::Status (*probe)(const Geometry&, int)) {
   PrimitiveEntry entry = MakePrimitiveEntry<pipe::Channel>(name);
   entry.probe = probe;
+  entry.capabilities.survives_sigkill = true;
   entry.round_trip = entry.throughput = entry.fan_throughput = entry.fan_latency = &Run;
   entry.share = entry.burst = entry.recovery = entry.open_loop = entry.wake = entry.depth = &Run;
   entry.can_stay_filled = [](const Geometry&, Priorities priorities) {

@@ -13,10 +13,14 @@
 //                them.
 //
 // Left out of both: fork, opening, warm-up, the wait for everybody. CPU time is the sum over all processes of a side.
-// With more than one process on a side only the single one of the other side is pinned.
+// With more than one process on a side only the single one of the other side is pinned. The roofline of a throughput is
+// Throughput's, one copy of the bytes from the first sender to the first receiver: one process copies every message in
+// or out. A latency has none: no one line's ping-pong stands for all its pairs of processes.
 
 #include <array>
+#include <type_traits>
 
+#include "bench/roofline.h"
 #include "bench/sides.h"
 #include "ipc/os/cpu.h"
 
@@ -32,11 +36,13 @@ struct alignas(os::kCacheLineBytes) FanMember {
   int64_t sent_nanos;                  // a sender's: when it began to send the message that is on its way
   int64_t start_nanos;                 // a sender's
   int64_t end_nanos;                   // of a sender's last Send, or a receiver's last message
+  int64_t max_nanos;                   // a receiver's largest sample
   SideUsage usage;
 };
 
 struct FanShared {
-  std::atomic<uint32_t> not_warm;  // receivers that still wait for warm-up messages; senders sleep on it
+  std::atomic<uint32_t> not_warm;  // receivers that still wait for warm-up messages; who has them sleeps on it
+  std::atomic<uint32_t> received;  // 1: the first receiver has everything; the first sender sleeps on it
   std::array<FanMember, kMaxFan> senders;
   std::array<FanMember, kMaxFan> receivers;
 };
@@ -71,8 +77,15 @@ inline void AwaitAcknowledgements(const std::atomic<uint32_t>& acknowledged, uin
   }
 }
 
-template <Primitive P>
-absl::Status FanSend(P& object, os::Gate& gate, const FanPlan& plan, uint32_t index) {
+// Until every receiver has its warm-up messages, and the first one the first burst of the roofline.
+inline void AwaitAllWarm(const FanShared& shared) noexcept {
+  for (uint32_t left = 0; (left = shared.not_warm.load(std::memory_order_acquire)) != 0;) {
+    os::WaitOnFutex(shared.not_warm, left, Deadline::Never());
+  }
+}
+
+template <typename Bound, Primitive P>
+absl::Status FanSend(P& object, os::Gate& gate, const FanPlan& plan, Bound& roofline, uint32_t index) {
   const SliceSpec& spec = plan.spec;
   auto sender = OpenSendSide(object, spec);
   if (!sender.ok()) return sender.status();
@@ -93,14 +106,21 @@ absl::Status FanSend(P& object, os::Gate& gate, const FanPlan& plan, uint32_t in
   };
   absl::Status status = send(0, plan.warmup);
   if (!status.ok()) return status;
-  for (uint32_t left = 0; (left = plan.shared.not_warm.load(std::memory_order_acquire)) != 0;) {
-    os::WaitOnFutex(plan.shared.not_warm, left, Deadline::Never());
-  }
+  if (index == 0) roofline.Lead();
+  AwaitAllWarm(plan.shared);
   const UsageMeter usage;
   self.start_nanos = NowNanos();
   status = send(plan.warmup, plan.warmup + plan.timed);
   self.end_nanos = NowNanos();
   self.usage = usage.Stop();
+  if (!status.ok() || index != 0) return status;
+  {
+    // Closes before the roofline's last burst, as in Throughput.
+    const SenderOf<P> closing = std::move(sender->end);
+  }
+  std::atomic<uint32_t>& received = plan.shared.received;
+  while (received.load(std::memory_order_acquire) == 0) os::WaitOnFutex(received, 0, Deadline::Never());
+  roofline.Lead();
   return status;
 }
 
@@ -132,8 +152,8 @@ absl::Status FanTake(Side<R>& receiver, const FanPlan& plan, std::span<uint64_t>
   return absl::OkStatus();
 }
 
-template <Primitive P>
-absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, uint32_t index) {
+template <typename Bound, Primitive P>
+absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, Bound& roofline, uint32_t index) {
   auto receiver = OpenReceiveSide(object, plan.spec);
   if (!receiver.ok()) return receiver.status();
   const uint64_t senders = plan.spec.geometry.senders;
@@ -141,31 +161,38 @@ absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, uint32_t
   gate.Arrive();
   absl::Status status = FanTake(*receiver, plan, next, plan.warmup * senders, [](uint64_t, uint64_t) {});
   if (!status.ok()) return status;
+  if (index == 0) roofline.Follow();
+  std::atomic<uint32_t>& not_warm = plan.shared.not_warm;
+  // Only the last one wakes the others: they look again at whatever is not 0.
+  if (not_warm.fetch_sub(1, std::memory_order_acq_rel) == 1) os::WakeAllOnFutex(not_warm);
+  AwaitAllWarm(plan.shared);
   const UsageMeter usage;
-  if (plan.shared.not_warm.fetch_sub(1, std::memory_order_acq_rel) == 1) os::WakeAllOnFutex(plan.shared.not_warm);
-  int64_t* const samples = plan.samples.samples_nanos + index * plan.samples_each;
-  uint64_t taken = 0;
+  const uint64_t batch = plan.mode == FanMode::kLatency ? 1 : MessagesPerSample(plan.spec.message_bytes);
+  Sampler samples(plan.samples.samples_nanos + index * plan.samples_each, plan.timed * senders / batch,
+                  plan.samples_each);
   int64_t before = 0;
-  const auto note = [&](int64_t nanos) {
-    if (taken < plan.samples_each) samples[taken++] = nanos;
-  };
-  const uint64_t batch = MessagesPerSample(plan.spec.message_bytes);
   if (plan.mode == FanMode::kLatency) {
-    status = FanTake(*receiver, plan, next, plan.timed * senders,
-                     [&](uint64_t, uint64_t sender) { note(NowNanos() - plan.shared.senders[sender].sent_nanos); });
+    status = FanTake(*receiver, plan, next, plan.timed * senders, [&](uint64_t, uint64_t sender) {
+      samples.Add(NowNanos() - plan.shared.senders[sender].sent_nanos);
+    });
   } else {
     status = FanTake(*receiver, plan, next, plan.timed * senders, [&](uint64_t n, uint64_t) {
       if (index != 0 || (n + 1) % batch != 0) return;
       const int64_t now = NowNanos();
-      if (before != 0) note(now - before);
+      if (before != 0) samples.Add(now - before);
       before = now;
     });
   }
   FanMember& self = plan.shared.receivers[index];
   self.end_nanos = NowNanos();
   self.usage = usage.Stop();
+  self.max_nanos = samples.max_nanos();
   // Receivers take equally many samples, so that the first one's count is everybody's.
-  if (index == 0) plan.samples.samples = taken;
+  if (index != 0 || !status.ok()) return status;
+  samples.Finish(plan.samples);
+  plan.shared.received.store(1, std::memory_order_release);
+  os::WakeAllOnFutex(plan.shared.received);
+  roofline.Follow();
   return status;
 }
 
@@ -206,8 +233,12 @@ inline SliceResult TakeFanResult(const FanPlan& plan) {
                                   plan.mode == FanMode::kLatency ? 1 : MessagesPerSample(plan.spec.message_bytes));
   const std::span senders = std::span(plan.shared.senders).first(geometry.senders);
   const std::span receivers = std::span(plan.shared.receivers).first(geometry.receivers);
+  result.samples_per_event = sampled;
   int64_t end = 0;
-  for (const FanMember& receiver : receivers) end = std::max(end, receiver.end_nanos);
+  for (const FanMember& receiver : receivers) {
+    end = std::max(end, receiver.end_nanos);
+    result.max_nanos = std::max(result.max_nanos, receiver.max_nanos);
+  }
   result.nanos = end - FirstStart(senders);
   result.sender = SumUsage(senders);
   result.receiver = SumUsage(receivers);
@@ -264,11 +295,16 @@ absl::StatusOr<SliceResult> Fan(const SliceSpec& spec) {
                         .samples_each = samples_each,
                         .shared = shared,
                         .samples = SliceShared::In(*samples)};
+  using Bound = std::conditional_t<mode == FanMode::kThroughput, OneCopy, NoBound>;
+  absl::StatusOr<Bound> roofline = Bound::Create(spec.message_bytes, spec.geometry.depth_messages, spec.messages);
+  if (!roofline.ok()) return roofline.status();
   absl::Status status = RunSides(
-      *object, spec, [&](os::Gate& gate, uint32_t i) { return FanSend(*object, gate, plan, i); },
-      [&](os::Gate& gate, uint32_t i) { return FanReceive(*object, gate, plan, i); });
+      *object, spec, [&](os::Gate& gate, uint32_t i) { return FanSend(*object, gate, plan, *roofline, i); },
+      [&](os::Gate& gate, uint32_t i) { return FanReceive(*object, gate, plan, *roofline, i); });
   if (!status.ok()) return status;
-  return TakeFanResult(plan);
+  SliceResult result = TakeFanResult(plan);
+  result.roofline_nanos = roofline->NanosPerMessage();
+  return result;
 }
 
 }  // namespace ipcmark::bench

@@ -24,8 +24,9 @@ TEST(FanIn, CountsTheMessagesOfEverySenderOnce) {
   EXPECT_EQ(result->messages, 603U);  // 600 / 3 + 1 each
   EXPECT_EQ(result->messages_per_sample, 64U);
   EXPECT_GT(result->nanos, 0);
-  EXPECT_GT(result->sender.cpu_nanos, 0);
-  EXPECT_GT(result->receiver.cpu_nanos, 0);
+  EXPECT_GT(result->sender->cpu_nanos, 0);
+  EXPECT_GT(result->receiver->cpu_nanos, 0);
+  EXPECT_GT(result->roofline_nanos, 0);
 }
 
 TEST(FanInLatency, HasASampleOfEveryMessage) {
@@ -33,6 +34,8 @@ TEST(FanInLatency, HasASampleOfEveryMessage) {
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->messages_per_sample, 1U);
   EXPECT_THAT(result->samples_nanos, SizeIs(603));
+  EXPECT_EQ(result->samples_per_event, 1U);
+  EXPECT_EQ(result->roofline_nanos, 0) << "nothing stands for all its pairs of processes";
   EXPECT_THAT(result->samples_nanos, Each(Gt(0)));
 }
 
@@ -40,12 +43,14 @@ TEST(Broadcast, CountsAMessageOnceHoweverManyReceiveIt) {
   const absl::StatusOr<SliceResult> result = Fan<FanMode::kThroughput, shm_broadcast::Channel>(SmallSpec(1, 3));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->messages, 601U);
+  EXPECT_GT(result->roofline_nanos, 0);
 }
 
 TEST(BroadcastLatency, HasASampleOfEveryReceiver) {
   const absl::StatusOr<SliceResult> result = Fan<FanMode::kLatency, shm_broadcast::Channel>(SmallSpec(1, 3));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_THAT(result->samples_nanos, SizeIs(3 * 601));
+  EXPECT_EQ(result->samples_per_event, 3U) << "three receivers tell of the same message";
   EXPECT_THAT(result->samples_nanos, Each(Gt(0)));
 }
 

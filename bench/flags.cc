@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::bench {
@@ -57,14 +58,64 @@ bool IsOn(const std::string& value) {
   return lower != "0" && lower != "f" && lower != "false" && lower != "n" && lower != "no" && lower != "off";
 }
 
+// More would be a mistake rather than a measurement.
+constexpr double kMostSeconds = 86'400;
+
+// Values of Google Benchmark's flags that it takes for something else without a word (whatever is not "false" is true),
+// or answers with its usage and status 0.
+absl::Status CheckTheirValue(const std::string& argument) {
+  constexpr const char* switches[] = {
+      "benchmark_list_tests",       "benchmark_enable_random_interleaving", "benchmark_report_aggregates_only",
+      "benchmark_counters_tabular", "benchmark_display_aggregates_only",    "benchmark_color"};
+  constexpr const char* words[] = {"1", "t", "true", "y", "yes", "on", "0", "f", "false", "n", "no", "off"};
+  std::string value;
+  for (const char* name : switches) {
+    if (!HasValue(argument, name, &value)) continue;
+    const std::string lower = absl::AsciiStrToLower(value);
+    const bool is_auto = lower == "auto" && std::string(name) == "benchmark_color";
+    if (!is_auto && std::find(std::begin(words), std::end(words), lower) == std::end(words)) {
+      return absl::InvalidArgumentError(absl::StrCat(argument, ": choose true or false"));
+    }
+  }
+  if (HasValue(argument, "benchmark_time_unit", &value) && value != "ns" && value != "us" && value != "ms" &&
+      value != "s") {
+    return absl::InvalidArgumentError(absl::StrCat(argument, ": choose ns, us, ms or s"));
+  }
+  int level = 0;
+  if (HasValue(argument, "v", &value) && !absl::SimpleAtoi(value, &level)) {
+    return absl::InvalidArgumentError(absl::StrCat(argument, ": give a number"));
+  }
+  return absl::OkStatus();
+}
+
+// --benchmark_min_time; false when it is only to be passed on.
+absl::StatusOr<bool> ParseMinTime(const std::string& value, Flags& flags) {
+  const std::string flag = absl::StrCat("--benchmark_min_time=", value);
+  if (value.back() == 'x') {
+    // As Google Benchmark 1.8 has it, whose older versions know seconds only.
+    if (absl::SimpleAtoi(value.substr(0, value.size() - 1), &flags.messages) && flags.messages >= 1) return true;
+    return absl::InvalidArgumentError(absl::StrCat(flag, ": give a number from 1 before x"));
+  }
+  double seconds = 0;
+  if (!absl::SimpleAtod(value, &seconds) || !(seconds > 0) || seconds > kMostSeconds) {
+    return absl::InvalidArgumentError(absl::StrCat(flag, ": give seconds without a unit, above 0 and up to ",
+                                                   kMostSeconds, ", or a number of messages such as 1000x"));
+  }
+  flags.messages = 0;
+  flags.min_seconds = seconds;
+  return false;
+}
+
 // A flag of Google Benchmark that we carry out ourselves, or whose bad values it answers with its usage and status 0
 // (formats, nothing at all) or an abort (repetitions); false when it is only to be passed on.
 absl::StatusOr<bool> ParseTheirs(const std::string& argument, Flags& flags) {
   std::string value;
-  if (HasValue(argument, "benchmark_out", &flags.out)) return true;
   if (argument.back() == '=' && argument != "--benchmark_filter=") {
     return absl::InvalidArgumentError(absl::StrCat(argument, ": it needs a value"));
   }
+  absl::Status checked = CheckTheirValue(argument);
+  if (!checked.ok()) return checked;
+  if (HasValue(argument, "benchmark_out", &flags.out)) return true;
   for (const auto& [name, format] :
        {std::pair("benchmark_format", &flags.format), std::pair("benchmark_out_format", &flags.out_format)}) {
     if (!HasValue(argument, name, &value)) continue;
@@ -75,19 +126,11 @@ absl::StatusOr<bool> ParseTheirs(const std::string& argument, Flags& flags) {
     return format == &flags.out_format;
   }
   if (HasValue(argument, "benchmark_repetitions", &value)) {
-    int repetitions = 0;
-    if (!absl::SimpleAtoi(value, &repetitions) || repetitions < 1) {
+    if (!absl::SimpleAtoi(value, &flags.repetitions) || flags.repetitions < 1) {
       return absl::InvalidArgumentError(absl::StrCat("--benchmark_repetitions=", value, ": give a number from 1"));
     }
   }
-  if (HasValue(argument, "benchmark_min_time", &value) && value.back() == 'x') {
-    // As Google Benchmark 1.8 has it, whose older versions know seconds only.
-    if (!absl::SimpleAtoi(value.substr(0, value.size() - 1), &flags.messages) || flags.messages < 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--benchmark_min_time=", value, ": give a number from 1 before x"));
-    }
-    return true;
-  }
+  if (HasValue(argument, "benchmark_min_time", &value)) return ParseMinTime(value, flags);
   if (argument == "--benchmark_list_tests") flags.list_only = true;
   if (HasValue(argument, "benchmark_list_tests", &value)) flags.list_only = IsOn(value);
   return false;
@@ -199,6 +242,29 @@ absl::StatusOr<Flags> ParseFlags(const std::vector<std::string>& arguments) {
   return flags;
 }
 
+std::vector<std::string> BenchmarkArguments(const Flags& flags, const SuiteTiming& timing) {
+  // Any run lasts longer, so that Google Benchmark does not ask for a second one.
+  constexpr double one_run_seconds = 1e-9;
+  const int repetitions = flags.repetitions > 0 ? flags.repetitions : timing.repetitions;
+  std::vector<std::string> arguments = {absl::StrCat("--benchmark_min_time=", timing.min_seconds),
+                                        absl::StrCat("--benchmark_repetitions=", repetitions),
+                                        // Without a file it takes no file reporter, which is our Collector; WriteRows
+                                        // writes the real one.
+                                        "--benchmark_out=/dev/null"};
+  if (repetitions > 1) arguments.emplace_back("--benchmark_enable_random_interleaving=true");
+  arguments.insert(arguments.end(), flags.passed.begin(), flags.passed.end());
+  if (flags.messages > 0) arguments.push_back(absl::StrCat("--benchmark_min_time=", one_run_seconds));
+  return arguments;
+}
+
+int64_t WatchdogNanos(const Flags& flags, const SuiteTiming& timing) {
+  constexpr int64_t nanos_per_message = 1'000'000;
+  constexpr int64_t most_messages = 1'000'000'000;  // eleven days
+  if (flags.messages > 0) return kSliceWatchdogNanos + std::min(flags.messages, most_messages) * nanos_per_message;
+  const double seconds = flags.min_seconds > 0 ? flags.min_seconds : timing.min_seconds;
+  return kSliceWatchdogNanos + static_cast<int64_t>(10 * seconds * os::kNanosPerSecond);
+}
+
 std::string HelpText() {
   std::vector<std::string> primitives;
   for (const PrimitiveEntry& primitive : Primitives()) primitives.emplace_back(primitive.name);
@@ -212,7 +278,7 @@ usage: ./bazelw run //bench -- [flags]
       absl::StrJoin(primitives, ", "), R"(
   --bytes=N,M         only these message sizes
   --depth=N           messages that an object holds (default: what 64 KiB hold, 64 to 1,024 of them, and 64 in
-                      RoundTrip; large messages get fewer, see the rows)
+                      RoundTrip; large messages get fewer, see depth_messages in the file)
   --cpus=S,R          CPUs of the sender and the receiver (default: the first two that are allowed)
   --placement=P,Q     each row once with its two processes on the same_cpu, on two threads of a core (smt), two cores that
                       share the last cache (same_cache) or do not (other_cache), on two NUMA nodes (other_node), or
@@ -224,6 +290,8 @@ usage: ./bazelw run //bench -- [flags]
   --samples=FILE      keeps every raw sample, in the order taken
   --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,
                       --benchmark_min_time=SECONDS or a count such as 1000x, --benchmark_list_tests,
+                      --benchmark_enable_random_interleaving=false (default: true with several repetitions),
+                      (a run that takes 60 s and ten times as long, or 60 s and 1 ms a message, is killed and fails),
                       --benchmark_format=json|csv|console,
                       --benchmark_out=FILE (default: a new file under results/runs),
                       --benchmark_out_format=json|csv|console

@@ -83,6 +83,45 @@ TEST(Flags, OfGoogleBenchmarkArePassedOnExceptThoseOfTheFile) {
                                          "--benchmark_repetitions=3", "--v=2", "--benchmark_filter="));
 }
 
+TEST(Flags, InterleavesSeveralRepetitionsAtRandomUnlessTheUserSaysOtherwise) {
+  const char* on = "--benchmark_enable_random_interleaving=true";
+  const char* off = "--benchmark_enable_random_interleaving=false";
+  const auto arguments = [](const std::vector<std::string>& given, int of_suite) {
+    return BenchmarkArguments(*ParseFlags(given), {.min_seconds = 0.2, .repetitions = of_suite});
+  };
+  EXPECT_THAT(arguments({}, 3), testing::Contains(on));
+  EXPECT_THAT(arguments({"--benchmark_repetitions=3"}, 1), testing::Contains(on));
+  EXPECT_THAT(arguments({}, 1), Not(testing::Contains(on)));
+  EXPECT_THAT(arguments({"--benchmark_repetitions=1"}, 3), Not(testing::Contains(on)));
+  // The last one counts.
+  EXPECT_EQ(arguments({off, "--benchmark_repetitions=3"}, 1).back(), "--benchmark_repetitions=3");
+  const std::vector<std::string> refused = arguments({"--benchmark_repetitions=3", off}, 1);
+  EXPECT_LT(std::find(refused.begin(), refused.end(), on), std::find(refused.begin(), refused.end(), off));
+  EXPECT_EQ(refused.back(), off);
+}
+
+TEST(Flags, GoodValuesOfGoogleBenchmarksFlagsArePassedOn) {
+  for (const char* good : {"--benchmark_color=auto", "--benchmark_color=FALSE", "--benchmark_time_unit=us",
+                           "--benchmark_min_time=1e-3", "--benchmark_min_time=86400", "--v=2",
+                           "--benchmark_enable_random_interleaving=true", "--benchmark_counters_tabular=off"}) {
+    const absl::StatusOr<Flags> flags = ParseFlags({good});
+    ASSERT_TRUE(flags.ok()) << flags.status();
+    EXPECT_THAT(flags->passed, ElementsAre(good));
+  }
+  // The last one counts.
+  EXPECT_EQ(ParseFlags({"--benchmark_min_time=5x", "--benchmark_min_time=2"})->messages, 0);
+  EXPECT_EQ(ParseFlags({"--benchmark_min_time=5x", "--benchmark_min_time=2"})->min_seconds, 2);
+}
+
+TEST(Flags, TheWatchdogFollowsWhatIsAskedFor) {
+  const SuiteTiming timing = {.min_seconds = 0.2, .repetitions = 1};
+  constexpr int64_t second = 1'000'000'000;
+  EXPECT_EQ(WatchdogNanos(*ParseFlags({}), timing), 62 * second);
+  EXPECT_EQ(WatchdogNanos(*ParseFlags({"--benchmark_min_time=100"}), timing), 1060 * second);
+  EXPECT_EQ(WatchdogNanos(*ParseFlags({"--benchmark_min_time=100000x"}), timing), 160 * second);
+  EXPECT_GT(WatchdogNanos(*ParseFlags({"--benchmark_min_time=9000000000000000000x"}), timing), 60 * second);
+}
+
 TEST(Flags, ListTestsIsUnderstoodAsGoogleBenchmarkDoes) {
   for (const char* on : {"", "=true", "=True", "=1", "=yes", "=on", "=y"}) {
     EXPECT_TRUE(ParseFlags({absl::StrCat("--benchmark_list_tests", on)})->list_only) << on;
@@ -136,6 +175,22 @@ TEST(Flags, WithABadValueGetOneSentenceThatNamesThem) {
                           "--benchmark_repetitions=-1",
                           "--benchmark_repetitions=x",
                           "--benchmark_color=",
+                          "--benchmark_color=banana",
+                          "--benchmark_time_unit=x",
+                          "--benchmark_min_time=nan",
+                          "--benchmark_min_time=inf",
+                          "--benchmark_min_time=1e400",
+                          "--benchmark_min_time=86401",
+                          "--benchmark_min_time=-1",
+                          "--benchmark_min_time=0",
+                          "--benchmark_min_time=0.1s",
+                          "--benchmark_enable_random_interleaving=x",
+                          "--benchmark_report_aggregates_only=2",
+                          "--benchmark_display_aggregates_only=maybe",
+                          "--benchmark_counters_tabular=x",
+                          "--benchmark_list_tests=x",
+                          "--benchmark_out=",
+                          "--v=x",
                           "--benchmark_min_time="}) {
     const absl::Status status = ParseFlags({bad}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad;

@@ -57,15 +57,17 @@ absl::Status RunAlone(const SliceSpec& spec, SliceShared& shared,
     const UsageMeter usage;
     shared.start_nanos = NowNanos();
     int64_t before = shared.start_nanos;
+    Sampler samples(shared.samples_nanos, spec.messages / kBatch, kMaxSamples);
     for (uint64_t n = 0; n < spec.messages && status.ok();) {
       const uint64_t count = std::min(kBatch, spec.messages - n);
       status = batch(n, count);
       n += count;
       const int64_t after = NowNanos();
-      if (count == kBatch && shared.samples < kMaxSamples) shared.samples_nanos[shared.samples++] = after - before;
+      if (count == kBatch) samples.Add(after - before);
       before = after;
     }
     shared.end_nanos = before;
+    samples.Finish(shared);
     shared.sender = usage.Stop();
     return status;
   };
@@ -93,7 +95,9 @@ absl::StatusOr<SliceResult> MeasureAlone(Limit limit, const SliceSpec& spec) {
                         : limit == Limit::kIntegrity ? RunAlone(spec, shared, check)
                                                      : RunAlone(spec, shared, read_clock);
   if (!status.ok()) return status;
-  return TakeResult(shared, spec.messages, kBatch);
+  SliceResult result = TakeResult(shared, spec.messages, kBatch);
+  result.receiver.reset();
+  return result;
 }
 
 // Two bursts of `limit` between the two CPUs.
@@ -120,8 +124,7 @@ absl::StatusOr<SliceResult> MeasurePair(const SliceSpec& spec, absl::FunctionRef
 
 // The samples of single events and what follows from them.
 SliceResult WithSamples(SliceResult result, std::span<const int64_t> samples) {
-  result.samples_nanos.assign(samples.begin(), samples.end());
-  std::sort(result.samples_nanos.begin(), result.samples_nanos.end());
+  SetSamples({samples.begin(), samples.end()}, result);
   result.messages = samples.size();
   result.nanos = 0;
   for (const int64_t sample : samples) result.nanos += sample;

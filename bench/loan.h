@@ -28,16 +28,6 @@ inline void WriteStamps(std::span<std::byte> room, uint64_t n) noexcept {
   return first == n * kPayloadFactor && last == first;
 }
 
-struct NoBound {
-  static absl::StatusOr<NoBound> Create(uint32_t /*message_bytes*/, uint32_t /*depth_messages*/,
-                                        uint64_t /*messages*/) {
-    return NoBound();
-  }
-  void Lead() noexcept {}
-  void Follow() noexcept {}
-  [[nodiscard]] double NanosPerMessage() const { return 0; }
-};
-
 struct InPlace {
   template <LoaningSendEnd S>
   static bool Give(S& sender, std::span<uint64_t> words, uint64_t n, absl::Status& failure) {

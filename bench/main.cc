@@ -20,6 +20,8 @@
 #include "bench/placed_cases.h"
 #include "bench/report/benchstat.h"
 #include "bench/report/complexity.h"
+#include "bench/report/output.h"
+#include "bench/report/progress.h"
 #include "bench/report/report.h"
 #include "bench/report/result_file.h"
 #include "bench/report/runner.h"
@@ -31,9 +33,6 @@ namespace ipcmark::bench {
 namespace {
 
 enum ExitCode : int { kExitOk = 0, kExitFailed = 1, kExitUsage = 2, kExitInterrupted = 130 };
-
-// Any run lasts longer, so that Google Benchmark does not ask for a second one.
-constexpr double kOneRunSeconds = 1e-9;
 
 std::atomic<bool> interrupted = false;
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
@@ -49,15 +48,10 @@ int Refuse(const absl::Status& status) {
   return kExitUsage;
 }
 
-// Google Benchmark's flags: the suite's choices first, so that the user's win.
 absl::Status InitialiseBenchmark(const Flags& flags, const SuiteTiming& timing) {
   static std::vector<std::string> arguments;
-  arguments = {"bench", absl::StrCat("--benchmark_min_time=", timing.min_seconds),
-               absl::StrCat("--benchmark_repetitions=", timing.repetitions),
-               // Without a file it takes no file reporter, which is our Collector; WriteRows writes the real one.
-               "--benchmark_out=/dev/null"};
-  arguments.insert(arguments.end(), flags.passed.begin(), flags.passed.end());
-  if (flags.messages > 0) arguments.push_back(absl::StrCat("--benchmark_min_time=", kOneRunSeconds));
+  arguments = BenchmarkArguments(flags, timing);
+  arguments.insert(arguments.begin(), "bench");
   static std::vector<char*> argv;
   argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -101,15 +95,20 @@ bool AnyFailed(const Collector& collector) {
   return false;
 }
 
-int Run(const Flags& flags, const CaseList& list, int rows) {
+// `runs` are expected.
+int Run(const Flags& flags, const CaseList& list, int runs) {
   const std::string& suite = flags.options.suite;
   const std::filesystem::path out = flags.out.empty() ? DefaultOut(suite) : std::filesystem::path(flags.out);
   std::error_code error;
   if (flags.out.empty()) std::filesystem::create_directories(out.parent_path(), error);
-  absl::Status writable = CheckWritable(out);
+  absl::Status writable = CheckWritable(out, "--benchmark_out");
   if (!writable.ok()) return Refuse(writable);
-  if (!flags.samples.empty()) writable = CheckWritable(flags.samples);
+  if (!flags.samples.empty()) writable = CheckWritable(flags.samples, "--samples");
   if (!writable.ok()) return Refuse(writable);
+  if (!flags.samples.empty() && AreOneFile(out, flags.samples)) {
+    return Refuse(absl::InvalidArgumentError(
+        absl::StrCat("--samples=", flags.samples, ": the rows go to this file; name another one")));
+  }
   struct sigaction action = {};
   action.sa_handler = OnInterrupt;
   sigaction(SIGINT, &action, nullptr);
@@ -120,17 +119,15 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   auto environment = Environment(flags.options, list.skipped, *clock);
   environment.emplace_back("placement", PlacementText(flags));
   for (const auto& [key, value] : environment) benchmark::AddCustomContext(key, value);
-  for (const std::string& warning : Warnings(flags.options)) std::cerr << "warning: " << warning << "\n";
-  if (flags.clock == ClockChoice::kAuto && !clock->clock.is_tsc()) {
-    std::cerr << "warning: timed by CLOCK_MONOTONIC, not by the time stamp counter: " << clock->why << "\n";
-  }
+  for (const std::string& warning : Warnings(flags.options, flags.clock, *clock))
+    std::cerr << "warning: " << warning << "\n";
 
-  Progress progress(rows);
+  Progress progress(runs);
   SampleFile samples(flags.samples);
   RegisterCases(list.cases, &interrupted, &progress, flags.messages,
                 [&](const Case& one, const SliceResult& result) { samples.Keep(one, result); });
   benchmark::BenchmarkReporter* shown = DisplayFor(flags.format);
-  Collector collector(&progress, [&](const std::string& name) { samples.Write(name); });
+  Collector collector([&](const std::string& name) { samples.Write(name); });
   const auto fits = [&] { return FitRows(FitCurves(list.cases, collector.reports())); };
   Display display(&progress, shown, fits);
   benchmark::RunSpecifiedBenchmarks(&display, &collector);
@@ -140,7 +137,7 @@ int Run(const Flags& flags, const CaseList& list, int rows) {
   } else if (shown == nullptr) {
     PrintTable(Table(list.cases, list.skipped, collector.reports()));
   }
-  auto rows_with_fits = collector.reports();
+  auto rows_with_fits = InOrderOf(list.cases, collector.reports());
   rows_with_fits.push_back(fits());
   absl::Status written = WriteRows(out, flags.out_format, rows_with_fits);
   if (written.ok()) written = samples.Close();
@@ -168,6 +165,7 @@ int Main(int argc, char** argv) {
   }
   absl::StatusOr<SuiteTiming> timing = TimingOf(flags->options.suite);
   if (!timing.ok()) return Refuse(timing.status());
+  flags->options.watchdog_nanos = WatchdogNanos(*flags, *timing);
   absl::StatusOr<CaseList> list = BuildPlacedCases(flags->options, flags->placements, ReadTopology(os::AllowedCpus()));
   if (!list.ok()) return Refuse(list.status());
   absl::Status initialised = InitialiseBenchmark(*flags, *timing);
@@ -185,10 +183,21 @@ int Main(int argc, char** argv) {
     benchmark::RunSpecifiedBenchmarks();
     return kExitOk;
   }
-  return Run(*flags, *list, *rows);
+  return Run(*flags, *list, *rows * (flags->repetitions > 0 ? flags->repetitions : timing->repetitions));
+}
+
+// The same, with streams whose ends may fail.
+int MainWithOutputs(int argc, char** argv) {
+  Output err(std::cerr, STDERR_FILENO);
+  Output out(std::cout, STDOUT_FILENO);
+  const int status = Main(argc, argv);
+  const int error = out.Finish();
+  // A reader that has seen enough is no failure.
+  if (error == 0 || error == EPIPE) return status;
+  return Refuse(os::SyscallError("write to stdout", error, "free space there or send it elsewhere"));
 }
 
 }  // namespace
 }  // namespace ipcmark::bench
 
-int main(int argc, char** argv) { return ipcmark::bench::Main(argc, argv); }
+int main(int argc, char** argv) { return ipcmark::bench::MainWithOutputs(argc, argv); }

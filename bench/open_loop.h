@@ -8,7 +8,8 @@
 // A schedule is made before the fork: Poisson arrivals (exponential gaps, from a fixed seed), or a fixed gap. A sample
 // is one message: its clock starts at the instant when it was *due* and stops when the receiver has read and checked
 // it. A sender that is late sends at once until it has caught up; one that is early polls the clock. `nanos` runs from
-// the schedule's start to the last message received. Left out: fork, opening, warm-up.
+// the schedule's start to the last message received. Left out: fork, opening, warm-up. The roofline is half the
+// ping-pong of one cache line (of a futex where both sides share a CPU): a message is not there sooner.
 //
 // The rate is a share (`load`) of the capacity: what the same two loops carry when everything is due at once. It is
 // measured once for all loads of an object, at the first of them. Load 0 stands for the search of the highest load
@@ -18,6 +19,7 @@
 #include <cmath>
 
 #include "bench/report/quantile.h"
+#include "bench/roofline.h"
 #include "bench/sides.h"
 #include "ipc/os/cpu.h"
 
@@ -73,7 +75,7 @@ inline int64_t AwaitInstant(int64_t due) noexcept {
 
 template <Primitive P>
 absl::Status SendWhenDue(P& object, os::Gate& gate, const SliceSpec& spec, const int64_t* due_nanos,
-                         SliceShared& shared) {
+                         LinePingPong& roofline, SliceShared& shared) {
   auto sender = OpenSendSide(object, spec);
   if (!sender.ok()) return sender.status();
   const uint64_t warmup = WarmupMessages(spec);
@@ -81,6 +83,7 @@ absl::Status SendWhenDue(P& object, os::Gate& gate, const SliceSpec& spec, const
   absl::Status status = sender->GiveAll(0, warmup);
   if (!status.ok()) return status;
   AwaitWarm(shared);
+  roofline.Lead();
   const UsageMeter usage;
   // Read by the receiver of the first timed message, which Send publishes.
   const int64_t start = NowNanos();
@@ -93,35 +96,38 @@ absl::Status SendWhenDue(P& object, os::Gate& gate, const SliceSpec& spec, const
     if (!sender->Give(warmup + n, status)) break;
   }
   shared.sender = usage.Stop();
+  if (!status.ok()) return status;
+  {
+    // Closes before the roofline's last burst, as in Throughput.
+    const SenderOf<P> closing = std::move(sender->end);
+  }
+  roofline.Lead();
   return status;
 }
 
 template <Primitive P>
 absl::Status ReceiveAndTimeEach(P& object, os::Gate& gate, const SliceSpec& spec, const int64_t* due_nanos,
-                                SliceShared& shared) {
+                                LinePingPong& roofline, SliceShared& shared) {
   auto receiver = OpenReceiveSide(object, spec);
   if (!receiver.ok()) return receiver.status();
   const uint64_t warmup = WarmupMessages(spec);
-  const uint64_t messages_apart = spec.messages / kMaxSamples + 1;
   gate.Arrive();
   absl::Status status = receiver->TakeAll(0, warmup);
   if (!status.ok()) return status;
-  const UsageMeter usage;
   SayWarm(shared);
-  uint64_t samples = 0;
-  uint64_t until_sample = 1;
+  roofline.Follow();
+  const UsageMeter usage;
+  Sampler samples(shared.samples_nanos, spec.messages, kMaxSamples);
   int64_t after = 0;
   for (uint64_t n = 0; n < spec.messages; ++n) {
     if (!receiver->Take(warmup + n, status)) return status;
     after = NowNanos();
-    if (--until_sample == 0) {
-      shared.samples_nanos[samples++] = after - shared.start_nanos - due_nanos[n];
-      until_sample = messages_apart;
-    }
+    samples.Add(after - shared.start_nanos - due_nanos[n]);
   }
   shared.end_nanos = after;
-  shared.samples = samples;
+  samples.Finish(shared);
   shared.receiver = usage.Stop();
+  roofline.Follow();
   return absl::OkStatus();
 }
 
@@ -136,11 +142,21 @@ absl::StatusOr<SliceResult> OpenLoopAt(const SliceSpec& spec, double per_second)
   if (!mapping.ok()) return mapping.status();
   SliceShared& shared = SliceShared::In(*mapping);
   const int64_t* const due = schedule->due_nanos();
+  // Polling sides that share a CPU would measure the scheduler.
+  const bool one_cpu = spec.sender_cpu != os::kAnyCpu && spec.sender_cpu == spec.receiver_cpu;
+  // Short: where the scheduler put unpinned sides on one CPU after all, each round trip is a time slice.
+  constexpr uint64_t enough_messages = 400;
+  absl::StatusOr<LinePingPong> roofline =
+      LinePingPong::Create(std::min(spec.messages, enough_messages), one_cpu ? Wait::kBlock : Wait::kSpin);
+  if (!roofline.ok()) return roofline.status();
   absl::Status status = RunPair(
-      *object, spec, [&](os::Gate& gate) { return SendWhenDue(*object, gate, spec, due, shared); },
-      [&](os::Gate& gate) { return ReceiveAndTimeEach(*object, gate, spec, due, shared); });
+      *object, spec, [&](os::Gate& gate) { return SendWhenDue(*object, gate, spec, due, *roofline, shared); },
+      [&](os::Gate& gate) { return ReceiveAndTimeEach(*object, gate, spec, due, *roofline, shared); });
   if (!status.ok()) return status;
-  return TakeResult(shared, spec.messages, /*messages_per_sample=*/1);
+  SliceResult result = TakeResult(shared, spec.messages, /*messages_per_sample=*/1);
+  result.roofline_nanos = roofline->Nanos() / 2;
+  result.bounds_median = true;
+  return result;
 }
 
 constexpr double PerSecond(uint64_t messages, int64_t nanos) {
@@ -169,7 +185,8 @@ inline bool IsInTime(const SliceResult& result) {
   return tail.value_or(result.samples_nanos.back()) < kLatencyBoundNanos;
 }
 
-// The slice at the highest load that is in time; the last one where none is, and highest_rate is 0.
+// The slice at the highest load that is in time. Where none is, highest_rate is 0, and the slice and its load are of
+// the lowest one tried.
 template <Primitive P>
 absl::StatusOr<SliceResult> SearchHighestLoad(SliceSpec spec, double capacity) {
   double low = 0;
@@ -188,7 +205,7 @@ absl::StatusOr<SliceResult> SearchHighestLoad(SliceSpec spec, double capacity) {
     if (in_time) best_rate = load * capacity;
   }
   best.extras.emplace_back("highest_rate", best_rate);
-  best.extras.emplace_back("load", low);
+  best.extras.emplace_back("load", best_rate == 0 ? high : low);
   return best;
 }
 

@@ -6,9 +6,9 @@
 // machine one cache line costs 70, 230 or 1,000 ns a round trip within an hour; a ratio taken inside a slice stands
 // still meanwhile.
 //
-//   LinePingPong   one cache line there and back, one clock read each: no round trip of a message can be faster.
-//   Between
-//                  sides that sleep in the kernel (Wait::kBlock) with a futex wake-up each way.
+//   LinePingPong   one cache line there and back, one clock read each: no round trip of a message can be faster, and no
+//                  message one way than half of it. Between sides that sleep in the kernel (Wait::kBlock) with a futex
+//                  wake-up each way.
 //   OneCopy        payloads written straight into shared memory by one side, copied out of it and checked by the other,
 //                  with one flag per chunk of at least 4 KiB: what passing the bytes costs when messages cost nothing.
 //                  Bounds everything that copies each message; what hands messages over in place may be faster.
@@ -79,6 +79,17 @@ class OneCopy {
   uint64_t chunks_per_burst_;
   uint64_t next_ = 0;  // of this process's copy: chunks so far
   Words out_;          // the follower's copy of a message
+};
+
+// In the place of OneCopy where nothing bounds.
+struct NoBound {
+  static absl::StatusOr<NoBound> Create(uint32_t /*message_bytes*/, uint32_t /*depth_messages*/,
+                                        uint64_t /*messages*/) {
+    return NoBound();
+  }
+  void Lead() noexcept {}
+  void Follow() noexcept {}
+  [[nodiscard]] double NanosPerMessage() const { return 0; }
 };
 
 }  // namespace ipcmark::bench

@@ -21,7 +21,6 @@ absl::Status AskAndTime(P& requests, P& replies, os::Gate& gate, const SliceSpec
   auto receiver = OpenReceiveSide(replies, spec);
   if (!receiver.ok()) return receiver.status();
   const uint64_t warmup = WarmupMessages(spec);
-  const uint64_t messages_apart = spec.messages / kMaxSamples + 1;
   gate.Arrive();
   absl::Status failure;
   for (uint64_t n = 0; n < warmup; ++n) {
@@ -29,20 +28,16 @@ absl::Status AskAndTime(P& requests, P& replies, os::Gate& gate, const SliceSpec
   }
   roofline.Lead();
   const UsageMeter usage;
-  uint64_t samples = 0;
-  uint64_t until_sample = 1;
+  Sampler samples(shared.samples_nanos, spec.messages, kMaxSamples);
   int64_t before = shared.start_nanos = NowNanos();
   for (uint64_t n = warmup; n < warmup + spec.messages; ++n) {
     if (!sender->Give(n, failure) || !receiver->Take(n, failure)) return failure;
     const int64_t after = NowNanos();
-    if (--until_sample == 0) {
-      shared.samples_nanos[samples++] = after - before;
-      until_sample = messages_apart;
-    }
+    samples.Add(after - before);
     before = after;
   }
   shared.end_nanos = before;
-  shared.samples = samples;
+  samples.Finish(shared);
   shared.sender = usage.Stop();
   roofline.Lead();
   return absl::OkStatus();

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 
 #include "absl/strings/str_cat.h"
-#include "bench/hardware.h"
+#include "bench/limit_cases.h"
 #include "bench/report/format.h"
 
 namespace ipcmark::bench {
@@ -16,6 +17,7 @@ struct Variant {
   std::string size = {};        // behind the message size in the table: " x8"; without a space instead of it
   uint32_t processes = 2;       // that are at work at once
   uint64_t fixed_messages = 0;  // of each run; 0: as many as Google Benchmark chooses
+  uint32_t fixed_bytes = 0;     // of every message; 0: each size in turn
   SliceSpec changes = {};       // senders, receivers, depth (0: the scenario's) and what only this scenario knows
 };
 
@@ -130,6 +132,10 @@ std::vector<Variant> Victims(const ScenarioAxes& axes) {
     variant.processes = 3;
     variant.fixed_messages = axes.kills;
     variant.changes.geometry.depth_messages = kRecoveryDepth;
+    if (victim == Victim::kHolder) {
+      variant.fixed_bytes = kHoldersBytes;
+      variant.changes.geometry.depth_messages = kHoldersDepth;
+    }
     variant.changes.victim = victim;
     variants.push_back(variant);
   }
@@ -198,11 +204,11 @@ constexpr Scenario kScenarios[] = {
     {"Loan", 1, kAutoDepth, Sizes::kInPlace, &PrimitiveEntry::loan, &NoAxis, &InPlaceOnly, false,
      "per message handed over in place, timed by the receiver"},
     {"FanIn", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::fan_throughput, &ManySenders, &Any, false,
-     "N senders to one receiver, which times; per message"},
+     "N senders to one receiver, which times; per message; roof: times one copy of the bytes"},
     {"FanInLatency", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::fan_latency, &ManySenders, &Any, false,
      "from before Send until a receiver has it; one message a sender on its way"},
     {"Broadcast", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::fan_throughput, &ManyReceivers, &BroadcastsOnly, false,
-     "one sender, N receivers that each get every message; per message"},
+     "one sender, N receivers that each get every message; per message; roof: times one copy of the bytes"},
     {"BroadcastLatency", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::fan_latency, &ManyReceivers, &BroadcastsOnly,
      false, "from before Send until a receiver has it; one message a sender on its way"},
     {"FanOut", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::share, &SharingReceivers, &SharesOnly, true,
@@ -210,9 +216,11 @@ constexpr Scenario kScenarios[] = {
     {"Pairs", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::share, &ManyPairs, &SharesOnly, true,
      "N senders, N receivers, one object; quantiles: per message of one receiver"},
     {"Burst", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::burst, &BurstLengths, &Any, true,
-     "xN messages back to back, then idle; quantiles: from first Send to last received"},
+     "xN messages back to back, then idle; quantiles: from first Send to last received; roof: times one "
+     "copy of the bytes"},
     {"OpenLoop", 1, kAutoDepth, Sizes::kSmall, &PrimitiveEntry::open_loop, &Loads, &Any, true,
-     "Poisson or fixed arrivals at a share of the capacity; from the instant when a message was due until received"},
+     "Poisson or fixed arrivals at a share of the capacity; from the instant when a message was due until "
+     "received; roof: times half the ping-pong of one cache line"},
     {"Wake", 1, kRoundTripDepth, Sizes::kSmall, &PrimitiveEntry::wake, &Wakes, &SleepersOnly, true,
      "from Send until a receiver that slept has it; roof: times a bare futex wake-up"},
     {"Recovery", 1, kRecoveryDepth, Sizes::kSmall, &PrimitiveEntry::recovery, &Victims, &SurvivorsOnly, true,
@@ -222,12 +230,12 @@ constexpr Scenario kScenarios[] = {
 };
 // Of these the sides do nothing but send and receive between their first and last timed message.
 constexpr const char* kBareScenarios[] = {"RoundTrip", "Throughput", "Loan", "FanIn", "Broadcast", "Depth"};
-bool IsBare(const Scenario& scenario) {
-  return std::any_of(std::begin(kBareScenarios), std::end(kBareScenarios),
-                     [&](const std::string& name) { return name == scenario.name; });
+// Their messages are single events: how many of them fit into a second is no rate.
+constexpr const char* kEventScenarios[] = {"Wake", "Recovery"};
+bool IsOneOf(std::span<const char* const> names, const Scenario& scenario) {
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return name == scenario.name; });
 }
 constexpr uint32_t kSmallBytes = 64;
-constexpr uint32_t kCopyBytes = 64 << 10;
 
 // One point of what a scenario is measured over.
 struct Point {
@@ -258,6 +266,7 @@ SliceSpec SpecOf(const Scenario& scenario, const Point& point, const Options& op
   spec.message_bytes = point.bytes;
   spec.sender_cpu = options.sender_cpu;
   spec.receiver_cpu = options.receiver_cpu;
+  spec.watchdog_nanos = options.watchdog_nanos;
   return spec;
 }
 
@@ -273,6 +282,26 @@ absl::Status CanMeasure(const Scenario& scenario, const Point& point, const Slic
   return point.primitive.probe(spec.geometry, scenario.objects);
 }
 
+// The processes of a row: how many, and where they are.
+struct Sides {
+  uint32_t senders;
+  uint32_t receivers;
+  int sender_cpu;
+  int receiver_cpu;
+};
+
+Sides SidesOf(const Scenario& scenario, const Point& point, const SliceSpec& spec) {
+  // Who dies and who survives on that side.
+  if (scenario.run == &PrimitiveEntry::recovery) {
+    const bool kills_receiver = spec.victim == Victim::kReceiver;
+    return {kills_receiver ? 1U : 2U, kills_receiver ? 2U : 1U, os::kAnyCpu, os::kAnyCpu};
+  }
+  if (point.variant.processes == 1) return {1, 0, spec.sender_cpu, os::kAnyCpu};
+  const Geometry& geometry = spec.geometry;
+  return {geometry.senders, geometry.receivers, geometry.senders == 1 ? spec.sender_cpu : os::kAnyCpu,
+          geometry.receivers == 1 ? spec.receiver_cpu : os::kAnyCpu};
+}
+
 absl::Status AddCase(const Scenario& scenario, const Point& point, const Options& options, CaseList& list) {
   SliceSpec spec = SpecOf(scenario, point, options);
   const std::string name = NameOf(scenario, point);
@@ -282,6 +311,7 @@ absl::Status AddCase(const Scenario& scenario, const Point& point, const Options
     return absl::OkStatus();
   }
   if (!can.ok()) return can;
+  const Sides sides = SidesOf(scenario, point, spec);
   Case one = {.name = name,
               .scenario = scenario.name,
               .subject = point.primitive.name,
@@ -289,13 +319,14 @@ absl::Status AddCase(const Scenario& scenario, const Point& point, const Options
               .size = SizeOf(point),
               .bytes = point.bytes,
               .depth_messages = spec.geometry.depth_messages,
-              .senders = spec.geometry.senders,
-              .receivers = spec.geometry.receivers,
+              .senders = sides.senders,
+              .receivers = sides.receivers,
               .fixed_messages = point.variant.fixed_messages,
-              .system_calls_are_the_primitives = IsBare(scenario),
+              .system_calls_are_the_primitives = IsOneOf(kBareScenarios, scenario),
+              .has_rate = !IsOneOf(kEventScenarios, scenario),
               .unit = scenario.unit,
-              .sender_cpu = spec.geometry.senders == 1 ? options.sender_cpu : os::kAnyCpu,
-              .receiver_cpu = spec.geometry.receivers == 1 ? options.receiver_cpu : os::kAnyCpu};
+              .sender_cpu = sides.sender_cpu,
+              .receiver_cpu = sides.receiver_cpu};
   one.run = [run = point.primitive.*scenario.run, spec, capacity = point.capacity_per_second](
                 uint64_t messages, const std::atomic<bool>* cancel) mutable {
     spec.messages = messages;
@@ -321,62 +352,28 @@ std::vector<Wait> WaitsOf(const Scenario& scenario, const ScenarioAxes& axes, co
   return {waits.back()};
 }
 
-// The limits that everything is held against, always along.
-void AddLimits(const ScenarioAxes& axes, const Options& options, CaseList& list) {
-  for (const Limit limit : kAllLimits) {
-    const bool copies = limit == Limit::kCopy;
-    const bool has_payload = copies || limit == Limit::kEmptyLoop || limit == Limit::kIntegrity;
-    const bool alone = IsAlone(limit);
-    SliceSpec spec = {.geometry = {},
-                      .message_bytes = copies ? kCopyBytes : kSmallBytes,
-                      .messages = 0,
-                      .sender_cpu = options.sender_cpu,
-                      .receiver_cpu = alone ? os::kAnyCpu : options.receiver_cpu};
-    const std::string name =
-        absl::StrCat("Roofline/", LimitName(limit), has_payload ? absl::StrCat("/", spec.message_bytes) : "");
-    if (limit == Limit::kTscRead && !ReadTscSupport().has_rdtscp) {
-      list.skipped.push_back({name, "the processor has no RDTSCP"});
-      continue;
-    }
-    Case one = {.name = name,
-                .scenario = "Roofline",
-                .subject = LimitName(limit),
-                .variant = "",
-                .size = has_payload ? FormatBytes(spec.message_bytes) : "",
-                .bytes = has_payload ? spec.message_bytes : 0,
-                .receivers = alone ? 0U : 1U,
-                .fixed_messages = alone ? 0 : axes.limit_events,
-                .unit = "what needs no primitive: the hardware, the kernel, this harness; per event",
-                .sender_cpu = spec.sender_cpu,
-                .receiver_cpu = spec.receiver_cpu};
-    one.run = [limit, spec](uint64_t messages, const std::atomic<bool>* cancel) mutable {
-      spec.messages = messages;
-      spec.cancel = cancel;
-      return MeasureLimit(limit, spec);
-    };
-    list.cases.push_back(std::move(one));
-  }
-}
-
 }  // namespace
 
 absl::Status AddScenarioCases(const ScenarioAxes& axes, const std::vector<PrimitiveEntry>& primitives,
                               const Options& options, CaseList& list) {
   for (const Scenario& scenario : kScenarios) {
     const std::vector<Variant> variants = scenario.variants(axes);
+    const std::vector<uint32_t> sizes = SizesOf(scenario, axes, options);
     for (const PrimitiveEntry& primitive : primitives) {
       for (Wait wait : WaitsOf(scenario, axes, primitive)) {
-        for (uint32_t bytes : SizesOf(scenario, axes, options)) {
+        for (uint32_t bytes : sizes) {
           const auto capacity = std::make_shared<double>(0);
           for (const Variant& variant : variants) {
-            absl::Status added = AddCase(scenario, {primitive, wait, bytes, variant, capacity}, options, list);
+            if (variant.fixed_bytes != 0 && bytes != sizes.front()) continue;  // it is there already
+            const uint32_t own_bytes = variant.fixed_bytes == 0 ? bytes : variant.fixed_bytes;
+            absl::Status added = AddCase(scenario, {primitive, wait, own_bytes, variant, capacity}, options, list);
             if (!added.ok()) return added;
           }
         }
       }
     }
   }
-  AddLimits(axes, options, list);
+  AddLimitCases(axes.limit_events, options, list);
   return absl::OkStatus();
 }
 

@@ -7,8 +7,8 @@
 // The clock starts when the first sender starts its first timed message, with the object empty, and stops when the last
 // receiver has checked its last one. A sample is the time that a receiver needed for a batch of its own messages
 // (messages_per_sample of them): with N receivers at work about N times what the object needs. Every receiver
-// contributes. Left out: fork, opening, warm-up, the wait for everybody. CPU time is the sum over all processes of a
-// side.
+// contributes. No roofline: N receivers copy at once, so that one copy of the bytes bounds nothing. Left out: fork,
+// opening, warm-up, the wait for everybody. CPU time is the sum over all processes of a side.
 //
 // Who gets a message is not known beforehand, so that the end is a message too: behind the last of a phase (warm-up,
 // timed) comes one mark for each receiver, and who has taken one takes nothing more until the next phase. Nothing is
@@ -57,6 +57,7 @@ struct ShareReceiver {
   FanMember member;
   uint64_t timed;  // messages that it got
   uint64_t samples;
+  uint64_t samples_apart;
   std::array<Tally, kMaxFan> tallies;  // of all messages, by sender
 };
 
@@ -143,18 +144,23 @@ absl::Status ShareReceive(P& object, os::Gate& gate, const SharePlan& plan, uint
   if (!status.ok()) return status;
   plan.shared.all.Attend(plan.Everybody());
   const UsageMeter usage;
-  int64_t* const samples = plan.samples.samples_nanos + index * plan.samples_each;
   const uint64_t batch = MessagesPerSample(plan.spec.message_bytes);
+  // It may get all there are.
+  Sampler samples(plan.samples.samples_nanos + index * plan.samples_each,
+                  plan.timed * plan.spec.geometry.senders / batch, plan.samples_each);
   int64_t before = 0;
   status = ShareTake(*receiver, next, self, [&](uint64_t n) {
     ++self.timed;
     if ((n + 1) % batch != 0) return;
     const int64_t now = NowNanos();
-    if (before != 0 && self.samples < plan.samples_each) samples[self.samples++] = now - before;
+    if (before != 0) samples.Add(now - before);
     before = now;
   });
   self.member.end_nanos = NowNanos();
   self.member.usage = usage.Stop();
+  self.member.max_nanos = samples.max_nanos();
+  self.samples = samples.count();
+  self.samples_apart = samples.apart();
   if (status.ok()) plan.shared.all.Attend(plan.Everybody());
   return status;
 }
@@ -188,6 +194,8 @@ inline SliceResult TakeShareResult(const SharePlan& plan) {
   for (uint32_t i = 0; i < geometry.receivers; ++i) {
     const ShareReceiver& receiver = plan.shared.receiver[i];
     end = std::max(end, receiver.member.end_nanos);
+    plan.samples.max_nanos = std::max(plan.samples.max_nanos, receiver.member.max_nanos);
+    plan.samples.samples_apart = receiver.samples_apart;  // everybody's
     if (i == 0) {
       used = receiver.member.usage;
     } else {

@@ -95,14 +95,21 @@ uint64_t WarmupMessages(const SliceSpec& spec) {
   return uint64_t{spec.geometry.depth_messages} + 16 + std::min<uint64_t>(spec.messages / 10, 100'000);
 }
 
+void SetSamples(std::vector<int64_t> in_order, SliceResult& result) {
+  result.samples_in_order = std::move(in_order);
+  result.samples_nanos = result.samples_in_order;
+  std::sort(result.samples_nanos.begin(), result.samples_nanos.end());
+  result.max_nanos = result.samples_nanos.empty() ? 0 : result.samples_nanos.back();
+}
+
 SliceResult TakeResult(const SliceShared& shared, uint64_t messages, uint64_t messages_per_sample) {
   SliceResult result;
   result.nanos = shared.end_nanos - shared.start_nanos;
   result.messages = messages;
   result.messages_per_sample = messages_per_sample;
-  result.samples_nanos.assign(shared.samples_nanos, shared.samples_nanos + shared.samples);
-  result.samples_in_order = result.samples_nanos;
-  std::sort(result.samples_nanos.begin(), result.samples_nanos.end());
+  SetSamples({shared.samples_nanos, shared.samples_nanos + shared.samples}, result);
+  result.samples_apart = shared.samples_apart;
+  result.max_nanos = shared.max_nanos;
   result.sender = shared.sender;
   result.receiver = shared.receiver;
   return result;

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -65,13 +66,18 @@ struct SliceResult {
   int64_t nanos = 0;  // from the clock's start to its end, as each scenario defines them
   uint64_t messages = 0;
   uint64_t messages_per_sample = 1;
+  uint64_t samples_per_event = 1;         // so many of the samples tell of one message: Quantile's of_one_event
   std::vector<int64_t> samples_nanos;     // raw, sorted ascending; each covers messages_per_sample messages
   std::vector<int64_t> samples_in_order;  // the same as they were taken; of several processes one after the other
-  SideUsage sender = {};
-  SideUsage receiver = {};
+  uint64_t samples_apart = 1;             // of so many one was kept
+  int64_t max_nanos = 0;                  // of all, kept or not
+  // Of all processes of a side together; nothing where no process has that part alone, or nobody measured it.
+  std::optional<SideUsage> sender = {};
+  std::optional<SideUsage> receiver = {};
+  int64_t other_cpu_nanos = 0;  // CPU time of processes that are counted with neither
   // What the hardware alone needs for a message (a round trip), measured in this slice: roofline.h. 0: not measured.
   double roofline_nanos = 0;
-  bool bounds_median = false;  // it bounds the samples' median; else the mean time per message
+  bool bounds_median = false;  // it bounds the samples' median (where there are enough for one); else the mean time
   // What only this scenario measures: counters of its rows by their names in results/schema.md.
   std::vector<std::pair<const char*, double>> extras = {};
 };
@@ -79,7 +85,8 @@ struct SliceResult {
 // Jain's index of fairness of what the members of one side got: 1 when all got the same, 1/n when one got everything.
 double Fairness(std::span<const double> shares);
 
-// More samples than this are thinned out evenly: memory is bounded, and quantiles do not get better.
+// More samples than this are thinned out evenly: memory is bounded, and quantiles do not get better. The largest is
+// known all the same.
 inline constexpr uint64_t kMaxSamples = uint64_t{1} << 22;
 
 // What the processes of a slice share, followed by the samples. Each side writes its own line.
@@ -88,12 +95,46 @@ struct SliceShared {
   int64_t start_nanos;  // written by the side that starts the clock
   alignas(64) SideUsage receiver;
   int64_t end_nanos;  // written by the side that stops it
-  uint64_t samples;
+  uint64_t samples;   // this and the next two: Sampler's
+  uint64_t samples_apart;
+  int64_t max_nanos;
   alignas(64) std::atomic<uint32_t> warm;  // 1 when the receiver has all warm-up messages
   alignas(64) int64_t samples_nanos[];
 
   static absl::StatusOr<os::Mapping> Create(uint64_t max_samples);
   static SliceShared& In(const os::Mapping& mapping) { return *static_cast<SliceShared*>(mapping.address()); }
+};
+
+// The samples of one process: where it puts them, or every n-th where more will come than there is room for.
+class Sampler {
+ public:
+  // At most `expected` will come; `samples_nanos` has room for `room`, at least 1.
+  Sampler(int64_t* samples_nanos, uint64_t expected, uint64_t room) noexcept
+      : samples_nanos_(samples_nanos), apart_(expected <= room ? 1 : (expected + room - 1) / room) {}
+
+  void Add(int64_t nanos) noexcept {
+    max_nanos_ = nanos > max_nanos_ ? nanos : max_nanos_;
+    if (--until_next_ != 0) return;
+    samples_nanos_[count_++] = nanos;
+    until_next_ = apart_;
+  }
+  // The result of a slice with one process that takes samples.
+  void Finish(SliceShared& shared) const noexcept {
+    shared.samples = count_;
+    shared.samples_apart = apart_;
+    shared.max_nanos = max_nanos_;
+  }
+
+  [[nodiscard]] uint64_t count() const noexcept { return count_; }
+  [[nodiscard]] uint64_t apart() const noexcept { return apart_; }
+  [[nodiscard]] int64_t max_nanos() const noexcept { return max_nanos_; }
+
+ private:
+  int64_t* samples_nanos_;
+  uint64_t apart_;
+  uint64_t until_next_ = 1;
+  uint64_t count_ = 0;
+  int64_t max_nanos_ = 0;
 };
 
 // Measures what the calling thread uses between construction and Stop.
@@ -179,7 +220,11 @@ absl::Status MessageFailure(const char* what, uint64_t n, const IoResult& result
 // owner), and a tenth of the run on top.
 uint64_t WarmupMessages(const SliceSpec& spec);
 
-// Copies the result out of shared memory and sorts the samples.
+// Makes these, as they were taken, all samples of the result.
+void SetSamples(std::vector<int64_t> in_order, SliceResult& result);
+
+// Copies the result out of shared memory and sorts the samples. Of one process alone (RunOne) all usage is the
+// sender's.
 SliceResult TakeResult(const SliceShared& shared, uint64_t messages, uint64_t messages_per_sample);
 
 }  // namespace ipcmark::bench

@@ -2,6 +2,7 @@
 
 #include "bench/slice.h"
 
+#include <array>
 #include <numeric>
 
 #include "bench/faulty_for_test.h"
@@ -74,9 +75,9 @@ TEST(RoundTripResult, CountsEveryMessageAndSample) {
   EXPECT_GT(result->samples_nanos.front(), 0);
   // Back to back: no time between two samples.
   EXPECT_EQ(std::accumulate(result->samples_nanos.begin(), result->samples_nanos.end(), int64_t{0}), result->nanos);
-  EXPECT_GT(result->sender.cpu_nanos, 0);
-  EXPECT_GT(result->receiver.cpu_nanos, 0);
-  EXPECT_GE(result->sender.voluntary_switches, 0);
+  EXPECT_GT(result->sender->cpu_nanos, 0);
+  EXPECT_GT(result->receiver->cpu_nanos, 0);
+  EXPECT_GE(result->sender->voluntary_switches, 0);
 }
 
 TEST(ThroughputResult, CountsEveryMessageAndABatchPerSample) {
@@ -91,8 +92,8 @@ TEST(ThroughputResult, CountsEveryMessageAndABatchPerSample) {
   EXPECT_EQ(result->messages_per_sample, 64U);
   ASSERT_THAT(result->samples_nanos, SizeIs(2));
   EXPECT_LE(result->samples_nanos[0] + result->samples_nanos[1], result->nanos);
-  EXPECT_GT(result->sender.cpu_nanos, 0);
-  EXPECT_GT(result->receiver.cpu_nanos, 0);
+  EXPECT_GT(result->sender->cpu_nanos, 0);
+  EXPECT_GT(result->receiver->cpu_nanos, 0);
   const absl::StatusOr<SliceResult> one = Throughput<pipe::Channel>(Spec(1));
   ASSERT_TRUE(one.ok()) << one.status();
   EXPECT_THAT(one->samples_nanos, SizeIs(0));
@@ -130,6 +131,31 @@ TEST(RoundTripResult, HasEveryOtherSampleWhereThereAreTooMany) {
   ASSERT_TRUE(more.ok()) << more.status();
   EXPECT_EQ(more->messages, kMaxSamples + 1);
   EXPECT_THAT(more->samples_nanos, SizeIs(kMaxSamples / 2 + 1));
+}
+
+TEST(Sampler, KeepsAllOrEveryNthAndAlwaysTheLargest) {
+  for (const auto& [expected, room, apart, kept] :
+       std::vector<std::array<uint64_t, 4>>{{10, 10, 1, 10}, {10, 100, 1, 10}, {11, 10, 2, 6}, {99, 10, 10, 10}}) {
+    std::vector<int64_t> samples(room, -1);
+    Sampler sampler(samples.data(), expected, room);
+    for (uint64_t n = 0; n < expected; ++n) sampler.Add(n == expected - 2 ? 1'000 : static_cast<int64_t>(n));
+    EXPECT_EQ(sampler.count(), kept) << expected;
+    EXPECT_EQ(sampler.apart(), apart) << expected;
+    EXPECT_EQ(sampler.max_nanos(), 1'000) << expected;
+    for (uint64_t n = 0; n < kept && apart > 1; ++n) EXPECT_EQ(samples[n], static_cast<int64_t>(n * apart)) << expected;
+  }
+}
+
+TEST(RoundTripResult, SaysThatItsSamplesWereThinned) {
+  const absl::StatusOr<SliceResult> all = RoundTrip<Conjurer>(Spec(1'000, 8));
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_EQ(all->samples_apart, 1U);
+  EXPECT_EQ(all->max_nanos, all->samples_nanos.back());
+  const absl::StatusOr<SliceResult> thinned = RoundTrip<Conjurer>(Spec(2 * kMaxSamples, 8));
+  ASSERT_TRUE(thinned.ok()) << thinned.status();
+  EXPECT_EQ(thinned->samples_apart, 2U);
+  EXPECT_THAT(thinned->samples_nanos, SizeIs(kMaxSamples));
+  EXPECT_GE(thinned->max_nanos, thinned->samples_nanos.back());
 }
 
 class SliceClock : public testing::Test {

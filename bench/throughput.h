@@ -42,15 +42,13 @@ absl::Status ReceiveAllAndTime(P& object, os::Gate& gate, const SliceSpec& spec,
   if (!receiver.ok()) return receiver.status();
   const uint64_t warmup = WarmupMessages(spec);
   const uint64_t batch = MessagesPerSample(spec.message_bytes);
-  const uint64_t batches_apart = spec.messages / batch / kMaxSamples + 1;
   gate.Arrive();
   absl::Status status = receiver->TakeAll(0, warmup);
   if (!status.ok()) return status;
   SayWarm(shared);
   roofline.Follow();
   const UsageMeter usage;
-  uint64_t samples = 0;
-  uint64_t until_sample = batches_apart;
+  Sampler samples(shared.samples_nanos, spec.messages / batch, BatchSamples(spec));
   int64_t before = 0;
   const uint64_t end = warmup + spec.messages;
   for (uint64_t n = warmup; n < end;) {
@@ -61,14 +59,11 @@ absl::Status ReceiveAllAndTime(P& object, os::Gate& gate, const SliceSpec& spec,
     n = batch_end;
     const int64_t after = NowNanos();
     // The first batch holds the start of an empty pipeline: it counts in the rate, not in the distribution.
-    if (whole && before != 0 && --until_sample == 0) {
-      shared.samples_nanos[samples++] = after - before;
-      until_sample = batches_apart;
-    }
+    if (whole && before != 0) samples.Add(after - before);
     before = after;
   }
   shared.end_nanos = before;
-  shared.samples = samples;
+  samples.Finish(shared);
   shared.receiver = usage.Stop();
   roofline.Follow();
   return absl::OkStatus();

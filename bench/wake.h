@@ -22,6 +22,7 @@ namespace ipcmark::bench {
 struct WakeShared {
   std::atomic<uint64_t> ready;  // how many messages the receiver was about to take
   int64_t sent_nanos;           // when the message that is on its way was
+  uint64_t slept;               // timed messages that found the receiver asleep
 };
 
 template <Primitive P>
@@ -75,19 +76,22 @@ absl::Status ReceiveAsleep(P& object, os::Gate& gate, const SliceSpec& spec, Wak
   if (!status.ok()) return status;
   roofline.Follow();
   const UsageMeter usage;
-  uint64_t samples = 0;
+  Sampler samples(shared.samples_nanos, spec.messages, kMaxSamples);
+  uint64_t slept = 0;
   int64_t sum = 0;
   status = receive(kWakeWarmup, kWakeWarmup + spec.messages, [&](int64_t nanos) {
     sum += nanos;
-    if (samples < spec.messages) shared.samples_nanos[samples++] = nanos;
+    ++slept;
+    samples.Add(nanos);
   });
   shared.end_nanos = sum;
-  shared.samples = samples;
+  wake.slept = slept;
+  samples.Finish(shared);
   shared.receiver = usage.Stop();
   if (!status.ok()) return status;
-  if (samples <= spec.messages / 2) {
+  if (slept <= spec.messages / 2) {
     return absl::InternalError(
-        absl::StrFormat("the receiver slept before %d of %d messages only", samples, spec.messages));
+        absl::StrFormat("the receiver slept before %d of %d messages only", slept, spec.messages));
   }
   roofline.Follow();
   return status;
@@ -97,7 +101,7 @@ template <Primitive P>
 absl::StatusOr<SliceResult> Wake(const SliceSpec& spec) {
   absl::StatusOr<P> object = P::Create(spec.geometry);
   if (!object.ok()) return object.status();
-  absl::StatusOr<os::Mapping> mapping = SliceShared::Create(spec.messages);
+  absl::StatusOr<os::Mapping> mapping = SliceShared::Create(std::min(spec.messages, kMaxSamples));
   if (!mapping.ok()) return mapping.status();
   SliceShared& shared = SliceShared::In(*mapping);
   absl::StatusOr<os::Mapping> between = os::Mapping::SharedAnonymous(sizeof(WakeShared));
@@ -109,7 +113,7 @@ absl::StatusOr<SliceResult> Wake(const SliceSpec& spec) {
       *object, spec, [&](os::Gate& gate) { return SendToSleeper(*object, gate, spec, wake, *roofline, shared); },
       [&](os::Gate& gate) { return ReceiveAsleep(*object, gate, spec, wake, *roofline, shared); });
   if (!status.ok()) return status;
-  SliceResult result = TakeResult(shared, shared.samples, /*messages_per_sample=*/1);
+  SliceResult result = TakeResult(shared, wake.slept, /*messages_per_sample=*/1);
   result.roofline_nanos = roofline->Nanos();
   result.bounds_median = true;
   return result;

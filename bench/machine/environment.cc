@@ -118,7 +118,7 @@ std::vector<std::pair<std::string, std::string>> Environment(const Options& opti
   return context;
 }
 
-std::vector<std::string> Warnings(const Options& options) {
+std::vector<std::string> Warnings(const Options& options, ClockChoice wanted, const ChosenClock& clock) {
   std::vector<std::string> warnings;
   if (Build() != "optimized") {
     warnings.push_back(
@@ -128,11 +128,18 @@ std::vector<std::string> Warnings(const Options& options) {
   if (cpus < 2) {
     warnings.push_back("only one CPU: both sides share it, and spinning waits for the scheduler; allow a second one");
   } else if (options.sender_cpu != os::kAnyCpu && options.sender_cpu == options.receiver_cpu) {
-    warnings.push_back("both sides are on one CPU: spinning waits for the scheduler");
+    warnings.push_back(
+        "both sides are on one CPU, where spinning waits for the scheduler: name two in --cpus, or read "
+        "the block rows only");
   }
   double load = 0;
   if (getloadavg(&load, 1) == 1 && load > 0.5 * static_cast<double>(cpus)) {
     warnings.push_back(absl::StrFormat("the machine is busy (load %.1f on %d CPUs): stop what else runs", load, cpus));
+  }
+  if (wanted == ClockChoice::kAuto && !clock.clock.is_tsc()) {
+    warnings.push_back(absl::StrCat("timed by CLOCK_MONOTONIC, not by the time stamp counter: ", clock.why,
+                                    "; its reads are in every sample (Roofline/clock_read), --clock=monotonic if that "
+                                    "is meant"));
   }
   for (std::string& warning : MachineWarnings()) warnings.push_back(std::move(warning));
   return warnings;

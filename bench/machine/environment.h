@@ -18,7 +18,7 @@ std::vector<std::pair<std::string, std::string>> Environment(const Options& opti
                                                              const ChosenClock& clock);
 
 // One line for each thing that spoils numbers here, with how to mend it.
-std::vector<std::string> Warnings(const Options& options);
+std::vector<std::string> Warnings(const Options& options, ClockChoice wanted, const ChosenClock& clock);
 
 }  // namespace ipcmark::bench
 

@@ -16,6 +16,8 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
+const ChosenClock kTsc = {.clock = Clock::Tsc(0, 0, 2.5e9), .ticks_per_second = 2.5e9};
+
 std::map<std::string, std::string> Context(const Options& options, const std::vector<SkippedCase>& skipped,
                                            const ChosenClock& clock = {}) {
   const auto pairs = Environment(options, skipped, clock);
@@ -73,7 +75,7 @@ TEST(Environment, SaysWhichClockTimesAndHowGoodItIs) {
 TEST(Environment, NamesTheBuildAndWarnsOfOneThatMeasuresNothing) {
   const std::string build = Context(Options(), {})["build"];
   EXPECT_EQ(build, EXPECTED_BUILD);
-  const std::vector<std::string> warnings = Warnings(Options());
+  const std::vector<std::string> warnings = Warnings(Options(), ClockChoice::kAuto, kTsc);
   if (build == "optimized") {
     EXPECT_THAT(warnings, Not(Contains(HasSubstr("its times mean nothing"))));
   } else {
@@ -84,7 +86,18 @@ TEST(Environment, NamesTheBuildAndWarnsOfOneThatMeasuresNothing) {
 TEST(Environment, WarnsOfTwoSidesOnOneCpu) {
   Options options;
   options.sender_cpu = options.receiver_cpu = 0;
-  EXPECT_THAT(Warnings(options), Contains(HasSubstr("one CPU")));
+  EXPECT_THAT(Warnings(options, ClockChoice::kAuto, kTsc),
+              Contains(HasSubstr("one CPU, where spinning waits for the scheduler: name two in --cpus")));
+}
+
+TEST(Environment, WarnsOfAClockThatNobodyAskedForAndSaysWhatToDo) {
+  const ChosenClock monotonic = {.clock = Clock(), .why = "it is not invariant"};
+  const auto warned = [](ClockChoice wanted, const ChosenClock& clock) { return Warnings(Options(), wanted, clock); };
+  EXPECT_THAT(
+      warned(ClockChoice::kAuto, monotonic),
+      Contains(testing::AllOf(HasSubstr("it is not invariant; "), HasSubstr("--clock=monotonic if that is meant"))));
+  EXPECT_THAT(warned(ClockChoice::kMonotonic, monotonic), testing::Not(Contains(HasSubstr("CLOCK_MONOTONIC"))));
+  EXPECT_THAT(warned(ClockChoice::kAuto, kTsc), testing::Not(Contains(HasSubstr("CLOCK_MONOTONIC"))));
 }
 
 TEST(Environment, TakesNoRevisionFromOutsideOfAWorkspace) {

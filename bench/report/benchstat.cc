@@ -1,11 +1,15 @@
 #include "bench/report/benchstat.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "bench/report/runner.h"
 
 namespace ipcmark::bench {
+
+using Run = benchmark::BenchmarkReporter::Run;
 
 std::string BenchstatText(const std::vector<std::pair<std::string, std::string>>& environment,
                           const std::vector<std::vector<benchmark::BenchmarkReporter::Run>>& reports) {
@@ -17,8 +21,11 @@ std::string BenchstatText(const std::vector<std::pair<std::string, std::string>>
   }
   text += "\n";
   for (const auto& report : reports) {
+    const bool has_runs =
+        std::any_of(report.begin(), report.end(), [](const Run& run) { return run.run_type == Run::RT_Iteration; });
     for (const auto& run : report) {
-      if (run.error_occurred || run.run_type != benchmark::BenchmarkReporter::Run::RT_Iteration) continue;
+      const bool shown = has_runs ? run.run_type == Run::RT_Iteration : run.aggregate_name == "median";
+      if (run.error_occurred || !shown) continue;
       const double nanos = run.real_accumulated_time * 1e9 / static_cast<double>(run.iterations);
       absl::StrAppend(&text, "Benchmark", run.run_name.function_name, " ", run.iterations,
                       absl::StrFormat(" %.6g ns/op", nanos));

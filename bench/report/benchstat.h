@@ -12,7 +12,7 @@
 namespace ipcmark::bench {
 
 // `environment` becomes its configuration lines (`cpu_model: ...`), without what has several lines or no value.
-// Aggregates and failed runs have no line.
+// Failed runs have no line; aggregates only where there is nothing else of a benchmark, the median for all of it.
 std::string BenchstatText(const std::vector<std::pair<std::string, std::string>>& environment,
                           const std::vector<std::vector<benchmark::BenchmarkReporter::Run>>& reports);
 

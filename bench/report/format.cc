@@ -63,6 +63,25 @@ std::string Cut(const std::string& text, int width) {
   return text.substr(0, end - 1) + "…";
 }
 
+std::string Wrap(const std::string& text, int width, int indent) {
+  std::string wrapped;
+  int columns = 0;
+  size_t begin = 0;
+  while (begin <= text.size()) {
+    const size_t end = std::min(text.find(' ', begin), text.size());
+    const std::string word = text.substr(begin, end - begin);
+    if (columns > 0 && columns + 1 + Columns(word) > width) {
+      absl::StrAppend(&wrapped, "\n", std::string(indent, ' '), word);
+      columns = indent + Columns(word);
+    } else {
+      absl::StrAppend(&wrapped, begin > 0 ? " " : "", word);
+      columns += (begin > 0 ? 1 : 0) + Columns(word);
+    }
+    begin = end + 1;
+  }
+  return wrapped;
+}
+
 std::string PadLeft(const std::string& text, int width) {
   return std::string(std::max(0, width - Columns(text)), ' ') + text;
 }

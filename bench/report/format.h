@@ -21,6 +21,10 @@ int Columns(const std::string& text);
 // At most `width` columns (1 or more) of `text`; "…" at the end says that there was more.
 std::string Cut(const std::string& text, int width);
 
+// In lines of at most `width` columns, broken at spaces, all but the first behind `indent` more; a longer word stays
+// whole.
+std::string Wrap(const std::string& text, int width, int indent);
+
 // Pads to `width` columns.
 std::string PadLeft(const std::string& text, int width);
 std::string PadRight(const std::string& text, int width);

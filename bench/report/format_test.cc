@@ -85,5 +85,13 @@ TEST(Format, CutKeepsWhatFitsAndMarksWhatDoesNot) {
   EXPECT_EQ(Cut("µµµµ", 3), "µµ…");
 }
 
+TEST(Wrap, BreaksAtSpacesAndIndentsTheRest) {
+  EXPECT_EQ(Wrap("  short", 20, 4), "  short");
+  EXPECT_EQ(Wrap("", 20, 4), "");
+  EXPECT_EQ(Wrap("  one two three", 9, 4), "  one two\n    three");
+  EXPECT_EQ(Wrap("\u00b5s \u00b5s \u00b5s", 5, 1), "\u00b5s \u00b5s\n \u00b5s") << "columns, not bytes";
+  EXPECT_EQ(Wrap("a wordthatislongerthanthewidth b", 8, 2), "a\n  wordthatislongerthanthewidth\n  b");
+}
+
 }  // namespace
 }  // namespace ipcmark::bench

@@ -37,6 +37,11 @@ TEST(Quantile, IsLeftOutWithoutFiveSamplesOnTheFarSide) {
   EXPECT_FALSE(Quantile({}, 0.5).has_value());
 }
 
+TEST(Quantile, CountsSamplesOfOneEventOnce) {
+  EXPECT_FALSE(Quantile(UpTo(64 * 4'999), 0.999, 64).has_value());
+  EXPECT_EQ(Quantile(UpTo(64 * 5'000), 0.999, 64), 319'680);  // of all samples
+}
+
 TEST(Quantile, OfTiesIsTheTie) {
   EXPECT_EQ(Quantile(std::vector<int64_t>(100, 7), 0.5), 7);
   std::vector<int64_t> two_modes(100, 7);

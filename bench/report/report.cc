@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -10,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "bench/report/complexity.h"
 #include "bench/report/format.h"
+#include "bench/report/runner.h"
 
 namespace ipcmark::bench {
 namespace {
@@ -53,16 +55,22 @@ std::string Label(const Case& one) {
 // The column's heading says it.
 std::string WithoutPerSecond(const std::string& text) { return text.substr(0, text.rfind("/s")); }
 
+// A search for the highest rate that is in time, and none was: what else the row says is of the lowest one tried.
+bool FoundNoRate(const std::vector<const Run*>& runs) { return MedianOf(runs, kHighestRate) == 0; }
+
 std::string Row(const Case& one, const std::vector<const Run*>& runs) {
   const bool attach = one.pages > 0;
   const auto nanos = [&](const char* name) { return PadLeft(FormatNanos(MedianOf(runs, name)), 8); };
   const double cpu_seconds = MedianOver(runs, [](const Run& run) {
     return run.cpu_accumulated_time / static_cast<double>(std::max<benchmark::IterationCount>(1, run.iterations));
   });
-  const double switches = MedianOf(runs, kSenderSwitches) + (attach ? 0 : MedianOf(runs, kReceiverSwitches));
+  const double switches = MedianOver(runs, [](const Run& run) {
+    const double of_sender = CounterOr(run, kSenderSwitches, NAN);
+    return of_sender + CounterOr(run, kReceiverSwitches, 0);
+  });
   const std::string cpu = PadLeft(FormatNanos(cpu_seconds * 1e9), 8);
-  const std::string row = absl::StrCat(Label(one), nanos(kP50), nanos(kP99), nanos(kP999),
-                                       PadLeft(FormatRate(MedianOf(runs, "items_per_second")), 9));
+  const std::string rate = FoundNoRate(runs) ? "none" : FormatRate(MedianOf(runs, "items_per_second"));
+  const std::string row = absl::StrCat(Label(one), nanos(kP50), nanos(kP99), nanos(kP999), PadLeft(rate, 9));
   if (attach) return absl::StrCat(row, cpu, PadLeft(one.per, kPerColumns));
   return absl::StrCat(row, PadLeft(WithoutPerSecond(FormatBandwidth(MedianOf(runs, "bytes_per_second"))), 9), cpu,
                       PadLeft(FormatCount(switches), 6), PadLeft(FormatCount(MedianOf(runs, kOfRoofline)), 6));
@@ -79,7 +87,8 @@ std::string Unit(const Case& one) {
   return "from before Send until a receiver has it; one message a sender on its way";
 }
 
-constexpr int kRowColumns = 99;  // and one for the mark
+constexpr int kTableColumns = 100;
+constexpr int kRowColumns = kTableColumns - 1;  // and one for the mark
 
 // The most that any repetition drifted.
 double WorstDrift(const std::vector<const Run*>& runs) {
@@ -97,9 +106,9 @@ std::string Heading(const Case& one) {
       absl::StrCat(PadLeft("p50", 8), PadLeft("p99", 8), PadLeft("p99.9", 8), PadLeft("rate", 9));
   const std::string rest = attach ? PadLeft("CPU", 8) + PadLeft("per", kPerColumns)
                                   : PadLeft("bytes/s", 9) + PadLeft("CPU", 8) + PadLeft("sw", 6) + PadLeft("roof", 6);
-  return absl::StrCat("\n", one.scenario, one.placement.empty() ? "" : ", ", one.placement, " (",
-                      attach ? "xN: processes attached" : Unit(one), ")\n", PadRight("", kLabelColumns), quantiles,
-                      rest, "\n");
+  const std::string title = absl::StrCat(one.scenario, one.placement.empty() ? "" : ", ", one.placement, " (",
+                                         attach ? "xN: processes attached" : Unit(one), ")");
+  return absl::StrCat("\n", Wrap(title, kTableColumns, 2), "\n", PadRight("", kLabelColumns), quantiles, rest, "\n");
 }
 
 // What was left out for one reason.
@@ -136,11 +145,12 @@ std::string SkippedLines(const std::vector<SkippedCase>& skipped) {
   std::string lines;
   for (const SkippedRows& one : Fold(skipped)) {
     if (one.subjects.empty()) {
-      absl::StrAppend(&lines, "  ", one.first, one.rows > 1 ? absl::StrFormat(" and %d more", one.rows - 1) : "", ": ",
-                      one.reason, "\n");
+      const std::string more = one.rows > 1 ? absl::StrFormat(" and %d more", one.rows - 1) : "";
+      absl::StrAppend(&lines, Wrap(absl::StrCat("  ", one.first, more, ": ", one.reason), kTableColumns, 4), "\n");
     } else {
-      absl::StrAppend(&lines, "  ", one.reason, ": ", absl::StrJoin(one.subjects, ", "),
-                      absl::StrFormat(" (%d row%s)", one.rows, one.rows > 1 ? "s" : ""), "\n");
+      const std::string line = absl::StrFormat("  %s: %s (%d row%s)", one.reason, absl::StrJoin(one.subjects, ", "),
+                                               one.rows, one.rows > 1 ? "s" : "");
+      absl::StrAppend(&lines, Wrap(line, kTableColumns, 4), "\n");
     }
   }
   return lines.empty() ? "" : absl::StrCat("\nskipped\n", lines);
@@ -188,19 +198,38 @@ void CorrectCpuTime(std::vector<Run>& runs) {
   }
 }
 
-bool IsInterrupted(const std::vector<Run>& report) {
-  return std::any_of(report.begin(), report.end(),
-                     [](const Run& run) { return run.error_occurred && run.error_message == kInterrupted; });
+void DropInterrupted(std::vector<Run>& report, std::string& cut_off) {
+  for (const Run& run : report) {
+    if (run.error_occurred && run.error_message == kInterrupted) cut_off = run.run_name.function_name;
+  }
+  std::erase_if(report, [&](const Run& run) {
+    const bool is_cut = run.error_occurred && run.error_message == kInterrupted;
+    return is_cut || (run.run_type == Run::RT_Aggregate && run.run_name.function_name == cut_off);
+  });
+}
+
+std::vector<std::vector<Run>> InOrderOf(const std::vector<Case>& cases, std::vector<std::vector<Run>> reports) {
+  std::map<std::string, size_t> places;
+  for (const Case& one : cases) places.emplace(one.name, places.size());
+  const auto place_of = [&](const std::vector<Run>& report) {
+    const auto found = report.empty() ? places.end() : places.find(report.front().run_name.function_name);
+    return found == places.end() ? places.size() : found->second;
+  };
+  std::stable_sort(reports.begin(), reports.end(),
+                   [&](const auto& one, const auto& other) { return place_of(one) < place_of(other); });
+  return reports;
 }
 
 bool Display::ReportContext(const Context& context) { return shown_ == nullptr || shown_->ReportContext(context); }
 
 void Display::ReportRuns(const std::vector<Run>& report) {
-  if (shown_ == nullptr || IsInterrupted(report)) return;
   std::vector<Run> corrected = report;
+  DropInterrupted(corrected, cut_off_);
+  if (shown_ == nullptr || corrected.empty()) return;
   CorrectCpuTime(corrected);
   progress_->Clear();
   shown_->ReportRuns(corrected);
+  shown_->GetOutputStream().flush();  // whoever follows sees each row as it comes
 }
 
 void Display::Finalize() {
@@ -211,11 +240,12 @@ void Display::Finalize() {
 }
 
 void Collector::ReportRuns(const std::vector<Run>& report) {
-  progress_->Done();
-  if (IsInterrupted(report)) return;
-  reports_.push_back(report);
-  CorrectCpuTime(reports_.back());
-  if (done_ && !report.empty()) done_(report.front().run_name.function_name);
+  std::vector<Run> whole = report;
+  DropInterrupted(whole, cut_off_);
+  if (whole.empty()) return;
+  CorrectCpuTime(whole);
+  if (done_) done_(whole.front().run_name.function_name);
+  reports_.push_back(std::move(whole));
 }
 
 std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>& skipped,
@@ -224,6 +254,7 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
   std::string failed;
   std::string heading;
   double worst_drift = 0;
+  bool found_no_rate = false;
   for (const Case& one : cases) {
     std::vector<const Run*> runs;
     std::vector<const Run*> medians;  // all there is with --benchmark_report_aggregates_only
@@ -231,7 +262,7 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
       for (const Run& run : report) {
         if (run.run_name.function_name != one.name) continue;
         if (run.error_occurred) {
-          absl::StrAppend(&failed, "  ", one.name, ": ", run.error_message, "\n");
+          absl::StrAppend(&failed, Wrap(absl::StrCat("  ", one.name, ": ", run.error_message), kTableColumns, 4), "\n");
         } else if (run.run_type == Run::RT_Iteration) {
           runs.push_back(&run);
         } else if (run.aggregate_name == "median") {
@@ -244,9 +275,13 @@ std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>
     if (Heading(one) != heading) absl::StrAppend(&table, Heading(one));
     heading = Heading(one);
     const double drift = WorstDrift(runs);
+    found_no_rate |= FoundNoRate(runs);
     absl::StrAppend(&table, drift == 0 ? Row(one, runs) : Cut(PadRight(Row(one, runs), kRowColumns), kRowColumns) + "!",
                     "\n");
     if (std::abs(drift) > std::abs(worst_drift)) worst_drift = drift;
+  }
+  if (found_no_rate) {
+    absl::StrAppend(&table, "\nnone: no load tried was in time (p99.9 below 1 ms); the rest is of the lowest one\n");
   }
   if (worst_drift != 0) {
     absl::StrAppendFormat(

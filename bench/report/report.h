@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "bench/cases.h"
-#include "bench/report/runner.h"
+#include "bench/report/progress.h"
 
 namespace ipcmark::bench {
 
@@ -19,8 +19,13 @@ namespace ipcmark::bench {
 // which goes) in its place, so that cpu_time in every output means what it says, in aggregates too.
 void CorrectCpuTime(std::vector<benchmark::BenchmarkReporter::Run>& runs);
 
-// A report one of whose runs an interrupt cut off: no output has it.
-bool IsInterrupted(const std::vector<benchmark::BenchmarkReporter::Run>& report);
+// Leaves out what an interrupt cut off, and the aggregates over it, which come in the report behind: `cut_off` is kept
+// between the two.
+void DropInterrupted(std::vector<benchmark::BenchmarkReporter::Run>& report, std::string& cut_off);
+
+// The reports in the order of the cases: with random interleaving they come as their last repetitions end.
+std::vector<std::vector<benchmark::BenchmarkReporter::Run>> InOrderOf(
+    const std::vector<Case>& cases, std::vector<std::vector<benchmark::BenchmarkReporter::Run>> reports);
 
 // Google Benchmark's display reporter: forwards rows to `shown` (a format that was asked for by flag) unless it is
 // null, and at the end those of `closing`, which are correct already.
@@ -38,6 +43,7 @@ class Display : public benchmark::BenchmarkReporter {
   const Progress* progress_;
   benchmark::BenchmarkReporter* shown_;
   std::function<std::vector<Run>()> closing_;
+  std::string cut_off_;  // DropInterrupted's
 };
 
 // Google Benchmark's file reporter (what it gets differs from the display's with --benchmark_display_aggregates_only):
@@ -45,8 +51,7 @@ class Display : public benchmark::BenchmarkReporter {
 class Collector : public benchmark::BenchmarkReporter {
  public:
   // `done`, if any, is called with the name of each benchmark that has ended with rows.
-  explicit Collector(Progress* progress, std::function<void(const std::string&)> done = nullptr)
-      : progress_(progress), done_(std::move(done)) {}
+  explicit Collector(std::function<void(const std::string&)> done = nullptr) : done_(std::move(done)) {}
 
   bool ReportContext(const Context& /*context*/) override { return true; }
   void ReportRuns(const std::vector<Run>& report) override;
@@ -55,8 +60,8 @@ class Collector : public benchmark::BenchmarkReporter {
   [[nodiscard]] const std::vector<std::vector<Run>>& reports() const { return reports_; }
 
  private:
-  Progress* progress_;
   std::function<void(const std::string&)> done_;
+  std::string cut_off_;  // DropInterrupted's
   std::vector<std::vector<Run>> reports_;
 };
 
@@ -67,8 +72,7 @@ std::string Coloured(const std::string& table);
 bool WantsColour(bool is_terminal, const char* no_color, const char* term);
 
 // A table of at most 100 columns, grouped by scenario; medians where a case was repeated; the fitted complexity of each
-// curve (complexity.h); a mark (!) behind a row that drifted (drift.h); then, with lines as long as their reasons, the
-// failed rows and what was skipped.
+// curve (complexity.h); a mark (!) behind a row that drifted (drift.h); then the failed rows and what was skipped.
 std::string Table(const std::vector<Case>& cases, const std::vector<SkippedCase>& skipped,
                   const std::vector<std::vector<benchmark::BenchmarkReporter::Run>>& reports);
 

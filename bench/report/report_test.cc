@@ -7,6 +7,7 @@
 #include "absl/strings/str_split.h"
 #include "bench/report/benchstat.h"
 #include "bench/report/format.h"
+#include "bench/report/runner.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -75,6 +76,15 @@ TEST(Table, HasEachPlacementUnderAHeadingOfItsOwn) {
               AllOf(HasSubstr("\nRoundTrip ("), HasSubstr("\nRoundTrip, smt (")));
 }
 
+TEST(Table, ShowsNoRateWhereNoneWasInTime) {
+  const Counters late = {{kP999, 4e6}, {"items_per_second", 17'200}, {kHighestRate, 0}};
+  const Counters in_time = {{kP999, 4e5}, {"items_per_second", 17'200}, {kHighestRate, 17'000}};
+  EXPECT_THAT(Table({CaseOf("a")}, {}, {{RunOf("a", late)}}),
+              AllOf(ContainsRegex("4.00 ms +none +-"), Not(HasSubstr("17.2 k/s")),
+                    HasSubstr("\nnone: no load tried was in time")));
+  EXPECT_THAT(Table({CaseOf("a")}, {}, {{RunOf("a", in_time)}}), AllOf(HasSubstr("17.2 k/s"), Not(HasSubstr("none"))));
+}
+
 TEST(Table, MarksARowThatDriftedAndSaysByHowMuch) {
   const std::string drifted =
       Table({CaseOf("a"), CaseOf("b")}, {}, {{RunOf("a", {{kDrift, 0.25}})}, {RunOf("b", {{kDrift, 0}})}});
@@ -91,6 +101,13 @@ TEST(Benchstat, HasALineForEachRepetitionAndTheEnvironmentBefore) {
             "cpu-model: a b\n\n"
             "BenchmarkRoundTrip/pipe/block/8 1000 100 ns/op 90 p50-ns 8e+07 B/s\n"
             "BenchmarkRoundTrip/pipe/block/8 1000 100 ns/op 90 p50-ns 8e+07 B/s\n");
+}
+
+TEST(Benchstat, HasTheMedianWhereThereAreOnlyAggregates) {
+  Row median = Aggregate("a", "median", benchmark::kTime, {{kP50, 90}});
+  median.real_accumulated_time = 3e-7;  // of three repetitions, as Google Benchmark scales it
+  const std::string text = BenchstatText({}, {{Aggregate("a", "mean", benchmark::kTime, {{kP50, 7}}), median}});
+  EXPECT_EQ(text, "\nBenchmarka 3 100 ns/op 90 p50-ns\n");
 }
 
 TEST(CpuTime, IsThatOfTheMeasuredProcessesPerIteration) {
@@ -118,15 +135,28 @@ TEST(CpuTime, OfAFailedRunStaysZero) {
 }
 
 TEST(Collector, LeavesOutWhatAnInterruptCutOff) {
-  Progress progress(3);
-  Collector collector(&progress);
+  Collector collector;
   collector.ReportRuns({RunOf("a", {{kAllCpu, 1}})});
+  // The repetitions that were done stay, without what counts all of them.
   collector.ReportRuns({RunOf("b", {{kAllCpu, 1}}), Failed("b", kInterrupted)});
+  collector.ReportRuns({Aggregate("b", "median", benchmark::kTime, {{kAllCpu, 1}})});
+  collector.ReportRuns({Failed("nothing", kInterrupted)});
   collector.ReportRuns({Failed("c", "receiver: interrupted by nobody")});
-  ASSERT_THAT(collector.reports(), SizeIs(2));
+  ASSERT_THAT(collector.reports(), SizeIs(3));
   EXPECT_EQ(collector.reports()[0][0].run_name.function_name, "a");
   EXPECT_EQ(collector.reports()[0][0].counters.count(kAllCpu), 0U);
-  EXPECT_EQ(collector.reports()[1][0].run_name.function_name, "c");
+  ASSERT_THAT(collector.reports()[1], SizeIs(1));
+  EXPECT_EQ(collector.reports()[1][0].run_type, Row::RT_Iteration);
+  EXPECT_EQ(collector.reports()[2][0].run_name.function_name, "c");
+}
+
+TEST(Reports, AreInTheOrderOfTheirCasesWhicheverEndsFirst) {
+  const Reports ordered =
+      InOrderOf({CaseOf("a"), CaseOf("b")}, {{RunOf("fit", {})}, {RunOf("b", {})}, {RunOf("a", {})}});
+  ASSERT_THAT(ordered, SizeIs(3));
+  EXPECT_EQ(ordered[0][0].run_name.function_name, "a");
+  EXPECT_EQ(ordered[1][0].run_name.function_name, "b");
+  EXPECT_EQ(ordered[2][0].run_name.function_name, "fit");
 }
 
 TEST(Display, ShowsCorrectedRowsAndNothingThatWasCutOff) {
@@ -189,6 +219,22 @@ TEST(Table, FoldsWhatIsSaidOfSeveralPrimitives) {
   EXPECT_EQ(table,
             "\nskipped\n  cannot spin: mmap_queue, pipe (3 rows)\n  A/pipe/block/8: pipe_of_another: cannot\n"
             "  cannot block: kernel_mq (1 row)\n");
+}
+
+TEST(Table, WrapsHeadingsAndReasonsThatAreLonger) {
+  Case one = CaseOf("x");
+  one.unit =
+      "Poisson or fixed arrivals at a share of the capacity; from the instant when a message was due until received";
+  one.placement = "other_cache";
+  const std::string reason = "hands nothing over in place, and " + std::string(40, 'y') + " " + std::string(40, 'z');
+  const std::string table =
+      Table({one, CaseOf("f")},
+            {{"A/pipe/spin/8", "pipe " + reason}, {"A/mmap_queue/spin/8", "mmap_queue " + reason}, {"B", reason}},
+            {{RunOf("x", {})}, {Failed("f", reason)}});
+  EXPECT_THAT(table, AllOf(HasSubstr("\nRoundTrip, other_cache (Poisson "), HasSubstr("\n  "), HasSubstr("(2 rows)")));
+  for (const std::string& line : std::vector<std::string>(absl::StrSplit(table, '\n'))) {
+    EXPECT_LE(Columns(line), 100) << line;
+  }
 }
 
 // What is left when this is the value of --benchmark_filter.

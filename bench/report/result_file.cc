@@ -18,8 +18,6 @@
 namespace ipcmark::bench {
 namespace {
 
-constexpr char kRemedy[] = "name a writable file in an existing folder in --benchmark_out";
-
 // Behind symbolic links, so that a rename replaces the file and not the link.
 std::filesystem::path Behind(const std::filesystem::path& path) {
   std::error_code error;
@@ -64,12 +62,14 @@ std::string Text(const std::string& format,
   return text.str();
 }
 
-absl::Status WriteText(const std::filesystem::path& path, const std::string& text) {
+// A failure is told of `named`, the file that was asked for.
+absl::Status WriteText(const std::filesystem::path& path, const std::filesystem::path& named, const std::string& text) {
   std::ofstream file(path);
   file << text;
   file.close();
   if (file) return absl::OkStatus();
-  return os::SyscallError(absl::StrCat("write ", path.string()), errno, "free space or name another file");
+  return os::SyscallError(absl::StrCat("write ", named.string()), errno,
+                          "free space or name another file in --benchmark_out");
 }
 
 }  // namespace
@@ -99,20 +99,30 @@ std::filesystem::path PreviousRun(const std::filesystem::path& path, const std::
   return newest.empty() ? path : newest;
 }
 
-absl::Status CheckWritable(const std::filesystem::path& path) {
+absl::Status CheckWritable(const std::filesystem::path& path, const std::string& flag) {
+  const std::string remedy = absl::StrCat("name a writable file in an existing folder in ", flag);
   const std::filesystem::path target = Behind(path);
   const std::string call = absl::StrCat("open ", path.string());
   std::error_code error;
-  if (std::filesystem::is_directory(target, error)) return os::SyscallError(call, EISDIR, kRemedy);
+  if (std::filesystem::is_directory(target, error)) return os::SyscallError(call, EISDIR, remedy);
   if (std::filesystem::exists(target, error) && access(target.c_str(), W_OK) != 0) {
-    return os::SyscallError(call, errno, kRemedy);
+    return os::SyscallError(call, errno, remedy);
   }
   if (IsWrittenInPlace(target)) return absl::OkStatus();
   const std::string aside = Aside(target);
   const os::Fd fd(open(aside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!fd.valid()) return os::SyscallError(call, errno, kRemedy);
+  if (!fd.valid()) return os::SyscallError(call, errno, remedy);
   unlink(aside.c_str());
   return absl::OkStatus();
+}
+
+bool AreOneFile(const std::filesystem::path& one, const std::filesystem::path& other) {
+  std::error_code error;
+  if (IsWrittenInPlace(Behind(one))) return false;
+  if (std::filesystem::equivalent(one, other, error)) return true;
+  // One that does not exist yet has a place already.
+  return std::filesystem::weakly_canonical(std::filesystem::absolute(one), error) ==
+         std::filesystem::weakly_canonical(std::filesystem::absolute(other), error);
 }
 
 void CsvReporter::ReportRuns(const std::vector<Run>& report) {
@@ -128,9 +138,9 @@ absl::Status WriteRows(const std::filesystem::path& path, const std::string& for
                        const std::vector<std::vector<benchmark::BenchmarkReporter::Run>>& reports) {
   const std::string text = Text(format, reports);
   const std::filesystem::path target = Behind(path);
-  if (IsWrittenInPlace(target)) return WriteText(target, text);
+  if (IsWrittenInPlace(target)) return WriteText(target, path, text);
   const std::string aside = Aside(target);
-  absl::Status status = WriteText(aside, text);
+  absl::Status status = WriteText(aside, path, text);
   if (status.ok() && rename(aside.c_str(), target.c_str()) != 0) {
     status = os::SyscallError(absl::StrCat("rename ", aside, " to ", target.string()), errno);
   }

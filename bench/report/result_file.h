@@ -22,8 +22,11 @@ std::filesystem::path DefaultOut(const std::string& suite);
 std::filesystem::path PreviousRun(const std::filesystem::path& path, const std::string& suite);
 
 // So that an hour of measuring is not lost to a folder that cannot be written: tries what WriteRows will do and leaves
-// nothing behind. What open(2) says otherwise.
-absl::Status CheckWritable(const std::filesystem::path& path);
+// nothing behind. What open(2) says otherwise, and `flag`, in which to name another file.
+absl::Status CheckWritable(const std::filesystem::path& path, const std::string& flag);
+
+// Whether both paths lead to one file that can hold only one of two texts: not so of /dev/null or a terminal.
+bool AreOneFile(const std::filesystem::path& one, const std::filesystem::path& other);
 
 // Google Benchmark's CSV needs the same counters in each row, and ours differ from scenario to scenario. This one
 // writes all rows at the end, under a header that has every counter; a row leaves empty what it lacks.
@@ -40,7 +43,8 @@ class CsvReporter : public benchmark::CSVReporter {
 #pragma GCC diagnostic pop
 
 // Writes the rows as "json", "csv" or "console" has it. Aside first, then renamed: no reader ever sees half a file, and
-// a kill leaves none under this name. What is no regular file (a terminal, /dev/null) is written to as it is.
+// a kill leaves none under this name. kUnavailable and the like with one sentence that names `path`. What is no regular
+// file (a terminal, /dev/null) is written to as it is.
 absl::Status WriteRows(const std::filesystem::path& path, const std::string& format,
                        const std::vector<std::vector<benchmark::BenchmarkReporter::Run>>& reports);
 

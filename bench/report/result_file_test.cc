@@ -1,5 +1,7 @@
 #include "bench/report/result_file.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
@@ -89,7 +91,7 @@ TEST_F(ResultFile, ReplacesTheFileBehindALinkAndNotTheLink) {
   fs::create_directory(folder_ / "store");
   std::ofstream(folder_ / "store" / "run.json") << "old";
   fs::create_symlink("store/run.json", folder_ / "link.json");
-  ASSERT_TRUE(CheckWritable(folder_ / "link.json").ok());
+  ASSERT_TRUE(CheckWritable(folder_ / "link.json", "--f").ok());
   ASSERT_TRUE(WriteRows(folder_ / "link.json", "json", reports_).ok());
   EXPECT_TRUE(fs::is_symlink(folder_ / "link.json"));
   EXPECT_THAT(Contents(folder_ / "store" / "run.json"), HasSubstr("first"));
@@ -97,7 +99,7 @@ TEST_F(ResultFile, ReplacesTheFileBehindALinkAndNotTheLink) {
 
 // A rename would take /dev/null away from the whole machine when root asks for it.
 TEST_F(ResultFile, IsWrittenInPlaceWhereItIsNoRegularFile) {
-  ASSERT_TRUE(CheckWritable("/dev/null").ok());
+  ASSERT_TRUE(CheckWritable("/dev/null", "--f").ok());
   ASSERT_TRUE(WriteRows("/dev/null", "json", reports_).ok());
   struct stat null = {};
   ASSERT_EQ(stat("/dev/null", &null), 0);
@@ -112,21 +114,47 @@ TEST_F(ResultFile, ThatCannotBeWrittenIsASentenceAndLeavesNothing) {
   };
   for (const Row& row : {Row{folder_ / "missing" / "run.json", "ENOENT"}, Row{folder_ / "file" / "run.json", "ENOTDIR"},
                          Row{folder_, "EISDIR"}, Row{"/proc/run.json", "ENOENT"}}) {
-    const absl::Status status = CheckWritable(row.path);
+    const absl::Status status = CheckWritable(row.path, "--samples");
     EXPECT_FALSE(status.ok()) << row.path;
     EXPECT_THAT(std::string(status.message()),
-                AllOf(StartsWith("open " + row.path.string() + ": " + row.why), HasSubstr("--benchmark_out")));
+                AllOf(StartsWith("open " + row.path.string() + ": " + row.why),
+                      HasSubstr("; name a writable file in an existing folder in --samples")));
     EXPECT_FALSE(WriteRows(row.path, "json", reports_).ok()) << row.path;
   }
   EXPECT_THAT(Names(), ElementsAre("file"));
 }
 
+TEST_F(ResultFile, ThatDoesNotFitIsNamedAsItWasAskedFor) {
+  // As on a full disk, but for this process alone.
+  signal(SIGXFSZ, SIG_IGN);
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit tiny = {.rlim_cur = 16, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &tiny), 0);
+  const absl::Status status = WriteRows(folder_ / "run.json", "json", reports_);
+  setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_THAT(std::string(status.message()), AllOf(StartsWith("write " + (folder_ / "run.json").string() + ": EFBIG"),
+                                                   Not(HasSubstr(".tmp")), HasSubstr("--benchmark_out")));
+  EXPECT_THAT(Names(), IsEmpty());
+}
+
 TEST_F(ResultFile, ThatCanBeWrittenIsNotTouchedBySayingSo) {
   std::ofstream(folder_ / "old.json") << "old";
-  EXPECT_TRUE(CheckWritable(folder_ / "old.json").ok());
-  EXPECT_TRUE(CheckWritable(folder_ / "new.json").ok());
+  EXPECT_TRUE(CheckWritable(folder_ / "old.json", "--f").ok());
+  EXPECT_TRUE(CheckWritable(folder_ / "new.json", "--f").ok());
   EXPECT_THAT(Names(), ElementsAre("old.json"));
   EXPECT_EQ(Contents(folder_ / "old.json"), "old");
+}
+
+TEST_F(ResultFile, IsTheSameAsAnotherByWhateverPath) {
+  std::ofstream(folder_ / "run.json") << "old";
+  fs::create_symlink("run.json", folder_ / "link");
+  fs::create_hard_link(folder_ / "run.json", folder_ / "other name");
+  EXPECT_TRUE(AreOneFile(folder_ / "run.json", folder_ / "link"));
+  EXPECT_TRUE(AreOneFile(folder_ / "other name", folder_ / "run.json"));
+  EXPECT_TRUE(AreOneFile(folder_ / "new", folder_ / "x" / ".." / "new"));
+  EXPECT_FALSE(AreOneFile(folder_ / "new", folder_ / "newer"));
+  EXPECT_FALSE(AreOneFile("/dev/null", "/dev/null")) << "takes what both have";
 }
 
 TEST_F(ResultFile, GoesByDefaultUnderTheWorkspaceNamedByTimeAndSuite) {

@@ -4,10 +4,7 @@
 
 #include "bench/report/runner.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <regex>
@@ -32,23 +29,24 @@ void AddQuantiles(const SliceResult& result, benchmark::UserCounters& counters) 
     double q;
   };
   for (const Named& quantile : {Named{kP50, 0.5}, Named{kP90, 0.9}, Named{kP99, 0.99}, Named{kP999, 0.999}}) {
-    const std::optional<int64_t> nanos = Quantile(result.samples_nanos, quantile.q);
+    const std::optional<int64_t> nanos = Quantile(result.samples_nanos, quantile.q, result.samples_per_event);
     if (nanos.has_value()) counters[quantile.name] = per_message(*nanos);
   }
-  if (!result.samples_nanos.empty()) counters[kMax] = per_message(result.samples_nanos.back());
+  if (!result.samples_nanos.empty()) counters[kMax] = per_message(result.max_nanos);
+  if (result.samples_apart > 1) counters["thinned"] = static_cast<double>(result.samples_apart);
   counters["samples"] = static_cast<double>(result.samples_nanos.size());
   counters["sample_messages"] = static_cast<double>(result.messages_per_sample);
 }
 
-// A distribution of single messages is compared by its median, if there are samples enough, a rate by the time per
-// message.
+// A distribution of single messages is compared by its median; without samples enough for one, not at all. A rate by
+// the time per message.
 void AddRoofline(const SliceResult& result, benchmark::UserCounters& counters) {
   if (result.roofline_nanos == 0) return;
   const std::optional<int64_t> p50 = Quantile(result.samples_nanos, 0.5);
-  const double nanos = result.bounds_median && p50.has_value()
-                           ? static_cast<double>(*p50)
-                           : static_cast<double>(result.nanos) / static_cast<double>(result.messages);
   counters[kRoofline] = result.roofline_nanos;
+  if (result.bounds_median && !p50.has_value()) return;
+  const double nanos = result.bounds_median ? static_cast<double>(*p50)
+                                            : static_cast<double>(result.nanos) / static_cast<double>(result.messages);
   counters[kOfRoofline] = nanos / result.roofline_nanos;
 }
 
@@ -67,30 +65,43 @@ SystemCalls CountSystemCallsOf(const Case& one, const std::atomic<bool>* cancel)
   const absl::StatusOr<SliceResult> result = one.run(CountedMessages(one.bytes), cancel);
   CountSystemCalls(false);
   if (!result.ok()) return {};
-  const auto per_message = [&](const SideUsage& side) -> std::optional<double> {
-    if (side.system_calls < 0) return std::nullopt;
-    return static_cast<double>(side.system_calls) / static_cast<double>(result->messages);
+  const auto per_message = [&](const std::optional<SideUsage>& side) -> std::optional<double> {
+    if (!side.has_value() || side->system_calls < 0) return std::nullopt;
+    return static_cast<double>(side->system_calls) / static_cast<double>(result->messages);
   };
   return {per_message(result->sender), per_message(result->receiver)};
+}
+
+// What the processes of a side used; what was not measured is left out.
+void AddUsage(const std::string& side, const std::optional<SideUsage>& usage, double messages,
+              benchmark::UserCounters& counters) {
+  if (!usage.has_value()) return;
+  const auto add = [&](const char* what, int64_t count) {
+    counters[absl::StrCat(side, what)] = static_cast<double>(count) / messages;
+  };
+  add("_cpu_ns", usage->cpu_nanos);
+  add("_voluntary_switches", usage->voluntary_switches);
+  add("_involuntary_switches", usage->involuntary_switches);
+  add("_minor_faults", usage->minor_faults);
+  add("_major_faults", usage->major_faults);
 }
 
 void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCounters& counters) {
   const auto messages = static_cast<double>(result.messages);
   const double seconds = static_cast<double>(result.nanos) / os::kNanosPerSecond;
   AddQuantiles(result, counters);
-  counters["bytes"] = one.bytes;
-  counters[kSenderCpu] = static_cast<double>(result.sender.cpu_nanos) / messages;
-  counters[kSenderSwitches] = static_cast<double>(result.sender.voluntary_switches) / messages;
-  counters["sender_involuntary_switches"] = static_cast<double>(result.sender.involuntary_switches) / messages;
-  counters["sender_minor_faults"] = static_cast<double>(result.sender.minor_faults) / messages;
-  counters["sender_major_faults"] = static_cast<double>(result.sender.major_faults) / messages;
+  AddUsage("sender", result.sender, messages, counters);
+  AddUsage("receiver", result.receiver, messages, counters);
+  const auto cpu_of = [](const std::optional<SideUsage>& side) { return side.has_value() ? side->cpu_nanos : 0; };
+  counters[kAllCpu] =
+      static_cast<double>(cpu_of(result.sender) + cpu_of(result.receiver) + result.other_cpu_nanos) / messages;
   for (const auto& [name, value] : result.extras) counters[name] = value;
-  counters[kAllCpu] = static_cast<double>(result.sender.cpu_nanos + result.receiver.cpu_nanos) / messages;
+  if (one.bytes > 0) counters["bytes"] = one.bytes;
   counters["pinned_sender_cpu"] = one.sender_cpu;
-  counters["items_per_second"] = messages / seconds;
+  if (one.has_rate) counters["items_per_second"] = messages / seconds;
   AddRoofline(result, counters);
   // Samples of several processes follow one another in the vector, not in time.
-  const bool in_time = one.senders == 1 && one.receivers == 1;
+  const bool in_time = one.senders == 1 && one.receivers <= 1;
   const std::optional<double> drift = in_time ? DriftOf(result.samples_in_order) : std::nullopt;
   if (drift.has_value()) counters[kDrift] = *drift;
   if (one.pages > 0) {
@@ -99,16 +110,11 @@ void AddCounters(const Case& one, const SliceResult& result, benchmark::UserCoun
     counters["page_bytes"] = one.bytes / static_cast<double>(one.pages);
     return;
   }
-  counters["depth_messages"] = one.depth_messages;
+  if (one.depth_messages > 0) counters["depth_messages"] = one.depth_messages;
   counters["senders"] = one.senders;
   counters["receivers"] = one.receivers;
-  counters["bytes_per_second"] = messages * one.bytes / seconds;
-  counters[kReceiverCpu] = static_cast<double>(result.receiver.cpu_nanos) / messages;
-  counters[kReceiverSwitches] = static_cast<double>(result.receiver.voluntary_switches) / messages;
-  counters["receiver_involuntary_switches"] = static_cast<double>(result.receiver.involuntary_switches) / messages;
-  counters["receiver_minor_faults"] = static_cast<double>(result.receiver.minor_faults) / messages;
-  counters["receiver_major_faults"] = static_cast<double>(result.receiver.major_faults) / messages;
-  counters["pinned_receiver_cpu"] = one.receiver_cpu;
+  if (one.has_rate && one.bytes > 0) counters["bytes_per_second"] = messages * one.bytes / seconds;
+  if (one.receivers > 0) counters["pinned_receiver_cpu"] = one.receiver_cpu;
 }
 
 // More than any --benchmark_min_time that makes sense.
@@ -116,7 +122,6 @@ constexpr double kEnoughSeconds = 1e6;
 
 void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* cancel, Progress* progress,
              int64_t fixed_messages, const SliceObserver& observe, std::optional<SystemCalls>& calls) {
-  progress->Begin(one.name);
   if (!one.placement.empty()) state.SetLabel(one.placement);
   // One run of a number of our own: its time is stretched beyond measure for Google Benchmark, which would ask for more
   // runs until it has seen so much of it, and corrected in the report.
@@ -124,6 +129,7 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
   benchmark::IterationCount messages = state.max_iterations;
   if (own_number) messages = static_cast<benchmark::IterationCount>(one.fixed_messages);
   if (fixed_messages > 0) messages = fixed_messages;
+  progress->Begin(one.name, messages);
   // One batch is the whole run, so that the slice alone decides what happens inside.
   while (state.KeepRunningBatch(messages)) {
     absl::StatusOr<SliceResult> result = cancel->load()
@@ -134,7 +140,10 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
       state.SkipWithError(cancelled ? kInterrupted : std::string(result.status().message()).c_str());
       return;
     }
-    const double seconds = static_cast<double>(result->nanos) / os::kNanosPerSecond;
+    // Where each of several processes sends equally many, more came than were asked for: Google Benchmark divides by
+    // what it asked for.
+    const double asked_for = static_cast<double>(messages) / static_cast<double>(result->messages);
+    const double seconds = static_cast<double>(result->nanos) * asked_for / os::kNanosPerSecond;
     state.SetIterationTime(own_number ? std::max(seconds, kEnoughSeconds) : seconds);
     if (own_number) state.counters[kWall] = static_cast<double>(result->nanos) / static_cast<double>(result->messages);
     AddCounters(one, *result, state.counters);
@@ -148,29 +157,6 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
 }
 
 }  // namespace
-
-Progress::Progress(int total)
-    : on_terminal_(isatty(STDERR_FILENO) != 0), total_(total), start_nanos_(os::MonotonicNanos()) {}
-
-void Progress::Begin(const std::string& name) {
-  if (!on_terminal_) return;
-  std::string left = "?";
-  if (done_ > 0) {
-    const int64_t elapsed = os::MonotonicNanos() - start_nanos_;
-    const int64_t seconds = elapsed / done_ * std::max(0, total_ - done_) / os::kNanosPerSecond;
-    left = absl::StrFormat("%d:%02d", seconds / 60, seconds % 60);
-  }
-  absl::FPrintF(stderr, "\r\033[K[%d/%d] %s left  %s", done_, total_, left, name.substr(0, 70));
-  fflush(stderr);
-}
-
-void Progress::Done() { ++done_; }
-
-void Progress::Clear() const {
-  if (!on_terminal_) return;
-  fputs("\r\033[K", stderr);
-  fflush(stderr);
-}
 
 void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress,
                    int64_t messages, const SliceObserver& observe) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bench/cases.h"
+#include "bench/report/progress.h"
 
 namespace ipcmark::bench {
 
@@ -24,6 +25,7 @@ inline constexpr char kMax[] = "max_ns";
 inline constexpr char kRoofline[] = "roofline_ns";
 inline constexpr char kOfRoofline[] = "of_roofline";
 inline constexpr char kDrift[] = "drift";
+inline constexpr char kHighestRate[] = "highest_rate";
 inline constexpr char kSenderCpu[] = "sender_cpu_ns";
 inline constexpr char kReceiverCpu[] = "receiver_cpu_ns";
 inline constexpr char kSenderSwitches[] = "sender_voluntary_switches";
@@ -40,23 +42,6 @@ inline constexpr char kWall[] = "wall_ns";
 
 // The error message of a run that was cut off.
 inline constexpr char kInterrupted[] = "interrupted";
-
-// Progress on a terminal: one line that is written over, on stderr; nothing at all where stderr is no terminal.
-class Progress {
- public:
-  // `total` rows are expected.
-  explicit Progress(int total);
-  void Begin(const std::string& name);
-  void Done();
-  // Removes the line.
-  void Clear() const;
-
- private:
-  bool on_terminal_;
-  int total_;
-  int done_ = 0;
-  int64_t start_nanos_;
-};
 
 // Sees every slice that was measured, also those with which Google Benchmark looks for the number of messages.
 using SliceObserver = std::function<void(const Case&, const SliceResult&)>;

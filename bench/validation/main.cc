@@ -194,13 +194,14 @@ Agreement Run(const Check& check, int pairs) {
   return agreement;
 }
 
-int Usage(const std::string& what) {
-  absl::FPrintF(stderr,
-                "validation: %s\nusage: ./bazelw run //bench/validation -- [--pairs=N] [--count=N]\n"
-                "  --pairs=N   interleaved pairs of each check (default 101; below 6 nothing can be decided)\n"
-                "  --count=N   round trips of a slice (default 5000)\n"
-                "exit codes: 0 all that are judged agree, 1 one differs, 2 bad usage, 3 undecided or not measured\n",
-                what);
+constexpr char kHelp[] =
+    "usage: ./bazelw run //bench/validation -- [--pairs=N] [--count=N]\n"
+    "  --pairs=N   interleaved pairs of each check (default 101; below 6 nothing can be decided)\n"
+    "  --count=N   round trips of a slice (default 5000)\n"
+    "exit codes: 0 all that are judged agree, 1 one differs, 2 bad usage, 3 undecided or not measured\n";
+
+int Refuse(const std::string& why) {
+  absl::FPrintF(stderr, "validation: %s; see --help\n", why);
   return kExitUsage;
 }
 
@@ -209,14 +210,18 @@ int Main(const std::vector<std::string>& arguments) {
   int pairs = 101;
   int64_t count = 5'000;
   for (const std::string& argument : arguments) {
+    if (argument == "--help" || argument == "-h") {
+      absl::PrintF("%s", kHelp);
+      return kExitAgrees;
+    }
     const bool known = (argument.rfind("--pairs=", 0) == 0 && absl::SimpleAtoi(argument.substr(8), &pairs)) ||
                        (argument.rfind("--count=", 0) == 0 && absl::SimpleAtoi(argument.substr(8), &count));
-    if (!known || pairs < 1 || count < 1) return Usage(argument);
+    if (!known || pairs < 1 || count < 1) return Refuse(argument + ": no such flag, or its number is below 1");
   }
   // So that the bench that we start stays in our folder.
   unsetenv("BUILD_WORKING_DIRECTORY");
   const std::vector<int> cpus = os::AllowedCpus();
-  if (cpus.empty()) return Usage("no CPU");
+  if (cpus.empty()) return Refuse("this process may run on no CPU: allow it one");
   absl::PrintF("medians of %d interleaved pairs; ratio with its 95 %% interval\n", pairs);
   bool differs = false;
   bool undecided = false;

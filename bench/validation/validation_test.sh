@@ -29,5 +29,8 @@ cat "$TEST_TMPDIR/table"
 [ "$(grep -c 'harness / .* undecided$' "$TEST_TMPDIR/table")" -eq 10 ]
 [ "$(grep -c 'harness / .* not judged$' "$TEST_TMPDIR/table")" -eq 2 ]
 status=0
-bench/validation/validation --pairs=0 2>/dev/null || status=$?
+bench/validation/validation --pairs=0 2>"$TEST_TMPDIR/refusal" || status=$?
 [ "$status" -eq 2 ]
+[ "$(wc -l <"$TEST_TMPDIR/refusal")" -eq 1 ]
+bench/validation/validation --help | grep -q '^exit codes: 0 all'
+bench/validation/validation -h >/dev/null
