@@ -80,7 +80,8 @@ class Board {
     std::atomic<uint32_t> damaged;    // 1: the object's memory may be damaged (TrialPlan::damages)
     std::atomic<uint32_t> surprised;  // 0; 1: somebody is writing `surprise`; 2: it is there
     char surprise[200];
-    Audit audit;  // written by its process; read once that has ended
+    std::atomic<uint64_t> audit_steps;  // of the auditor, so that the parent sees it get on
+    Audit audit;                        // written by its process; read once that has ended
   };
 
   static absl::StatusOr<Board> Create(const TrialPlan& plan);

@@ -52,7 +52,8 @@ bool Driver::Spawn(Position position, uint32_t generation, uint64_t quota) {
 }
 
 uint64_t Driver::Progress() const {
-  uint64_t sum = static_cast<uint64_t>(board_.phase());
+  uint64_t sum = static_cast<uint64_t>(board_.phase()) + board_.shared().audit_steps.load(std::memory_order_relaxed);
+  for (int child = 0; child < group_.size(); ++child) sum += group_.running(child) ? 0 : 1;
   for (const Side side : {Side::kSender, Side::kReceiver}) {
     sum += board_.Completed(side) + board_.used(side);
     for (uint32_t i = 0; i < board_.used(side); ++i) {
@@ -114,17 +115,41 @@ bool Driver::Healthy() {
   if (progress != last_progress_) {
     last_progress_ = progress;
     last_progress_nanos_ = now;
-  } else if (waited_nanos > plan_.liveness_nanos) {
+    patience_.Renew();
+  } else if (patience_.IsOver([&] { return Processes(); })) {
     stuck_ = WhoWaits();
     return false;
   }
   return true;
 }
 
-bool Driver::AllLeft() const {
+std::vector<pid_t> Driver::Processes() const {
+  std::vector<pid_t> processes;
+  for (int child = 0; child < group_.size(); ++child) {
+    if (group_.running(child)) processes.push_back(group_.pid(child));
+  }
+  return processes;
+}
+
+bool Driver::AwaitEnd(const char* where, int child) {
+  absl::Status outcome = group_.JoinOne(child, Deadline::Immediate());
+  while (group_.running(child)) {
+    if (!Healthy()) {
+      if (!stuck_.empty()) stuck_ = absl::StrCat(where, outcome.message(), "; ", stuck_);
+      return false;
+    }
+    outcome = group_.JoinOne(child, os::After(kLookNanos));
+  }
+  // It may have been Healthy that saw its end.
+  outcome = group_.JoinOne(child, Deadline::Immediate());
+  if (!outcome.ok()) unexpected_ = std::string(outcome.message());
+  return outcome.ok();
+}
+
+bool Driver::AllReached(EndState state) const {
   for (const Side side : {Side::kSender, Side::kReceiver}) {
     for (uint32_t i = 0; i < board_.used(side); ++i) {
-      if (board_.log(side, i).state.load(std::memory_order_acquire) < EndState::kEnded) return false;
+      if (board_.log(side, i).state.load(std::memory_order_acquire) < state) return false;
     }
   }
   return true;
@@ -138,16 +163,24 @@ bool Driver::SendersDone() const {
 }
 
 bool Driver::Begin() {
+  last_progress_nanos_ = os::MonotonicNanos();
   const uint64_t quota = plan_.fill_limit_messages + plan_.max_messages / plan_.geometry.senders;
   for (const Side side : {Side::kSender, Side::kReceiver}) {
     for (uint32_t slot = 0; slot < plan_.Ends(side); ++slot) {
       if (!Spawn({side, slot}, 0, quota)) return false;
     }
   }
-  const absl::Status started = group_.Start(os::After(plan_.liveness_nanos));
+  const bool opened = Await([&] { return AllReached(EndState::kOpen); });
+  if (board_.shared().refused.load(std::memory_order_relaxed) != 0) {
+    if (error_.ok()) error_ = absl::AbortedError(std::exchange(unexpected_, ""));
+    return false;
+  }
+  if (!opened) return false;
+  // All that is left to do is to say so.
+  const absl::Status started = group_.Start(os::After(Patience::kMostBounds * plan_.liveness_nanos));
   if (absl::IsDeadlineExceeded(started)) {
     stuck_ = std::string(started.message());
-  } else if (absl::IsCancelled(started) || board_.shared().refused.load(std::memory_order_relaxed) != 0) {
+  } else if (absl::IsCancelled(started)) {
     error_ = started;
   } else if (!started.ok()) {
     unexpected_ = std::string(started.message());
@@ -160,6 +193,7 @@ bool Driver::Begin() {
 bool Driver::Fill() {
   NoteAttachCounts();
   last_progress_nanos_ = os::MonotonicNanos();
+  worst_wait_nanos_ = 0;
   board_.Enter(Phase::kFill);
   return Await([&] { return board_.shared().fill_complete.load(std::memory_order_acquire) != 0; });
 }
@@ -196,14 +230,11 @@ bool Driver::Close() {
     // Nobody promised that the survivors would notice.
     return true;
   }
-  if (!Await([&] { return AllLeft(); })) return false;
+  if (!Await([&] { return AllReached(EndState::kEnded); })) return false;
   // Leaving includes closing the end.
-  const absl::Status joined = group_.Join(os::After(plan_.liveness_nanos));
-  if (absl::IsDeadlineExceeded(joined)) stuck_ = absl::StrCat("while closing: ", joined.message());
-  if (absl::IsAborted(joined)) unexpected_ = std::string(joined.message());
-  if (absl::IsCancelled(joined)) error_ = joined;
-  complete_ = joined.ok();
-  return joined.ok() && RunAudit();
+  complete_ = true;
+  for (int child = 0; child < group_.size() && complete_; ++child) complete_ = AwaitEnd("while closing: ", child);
+  return complete_ && RunAudit();
 }
 
 bool Driver::RunAudit() {
@@ -214,28 +245,23 @@ bool Driver::RunAudit() {
     error_ = child.status();
     return false;
   }
-  const absl::Status audited = group_.JoinOne(*child, os::After(plan_.liveness_nanos));
-  if (absl::IsDeadlineExceeded(audited)) stuck_ = "the auditor, alone with the object after traffic";
-  if (absl::IsAborted(audited)) unexpected_ = std::string(audited.message());
-  if (absl::IsCancelled(audited)) error_ = audited;
-  return audited.ok();
+  return AwaitEnd("alone with the object after traffic, ", *child);
 }
 
 void Driver::NoteAttachCounts() {
-  std::vector<pid_t> processes = {getpid()};
-  for (int child = 0; child < group_.size(); ++child) {
-    if (group_.running(child)) processes.push_back(group_.pid(child));
-  }
+  std::vector<pid_t> processes = Processes();
+  processes.push_back(getpid());
   // What an end has forked in the middle of a call may outlive it for a moment, and a process that exits shows no
   // mappings some time before its segments are told so. What is really wrong stays so.
   std::string miscount;
   std::string misfate;
-  const Deadline end = os::After(kExitNanos);
+  Patience patience(kExitNanos);
   do {
     miscount = FindAttachMiscount(processes);
     const std::vector<int64_t> mapped = MappedSegments(processes, plan_.memory);
     misfate = FindMisfate(AllSegments(), mapped, mapped);
-  } while ((!miscount.empty() || !misfate.empty()) && !os::HasPassed(end) && sched_yield() == 0);
+  } while ((!miscount.empty() || !misfate.empty()) && !patience.IsOver([&] { return processes; }) &&
+           sched_yield() == 0);
   if (attach_miscount_.empty()) attach_miscount_ = miscount;
   if (segment_misfate_.empty()) segment_misfate_ = misfate;
 }
@@ -253,6 +279,7 @@ absl::StatusOr<Record> Driver::Run() {
   record.attach_miscount = attach_miscount_;
   record.segment_misfate = segment_misfate_;
   record.strikes = strikes_;
+  record.excused_nanos = patience_.excused_nanos();
   record.worst_recovery_nanos = worst_recovery_nanos_;
   record.sender_kills = kills_[static_cast<int>(Side::kSender)];
   record.receiver_kills = kills_[static_cast<int>(Side::kReceiver)];

@@ -90,7 +90,7 @@ struct TrialPlan {
   uint64_t target_messages;
   uint64_t max_messages;
   int64_t traffic_nanos;
-  // How long nothing at all may happen before the trial counts as stuck.
+  // How long nothing at all may happen before the trial counts as stuck, in time in which it could (patience.h).
   int64_t liveness_nanos;
 
   [[nodiscard]] uint32_t Ends(Side side) const { return side == Side::kSender ? geometry.senders : geometry.receivers; }
