@@ -266,6 +266,17 @@ TEST(StressProgram, BreachEndsWithStatusOneAndACommandThatReplaysIt) {
   EXPECT_THAT(second.out, AllOf(HasSubstr("BROKEN no_loss in forgetful/"), HasSubstr(lead + replay)));
 }
 
+// What was found is not lost in what goes wrong afterwards.
+TEST(StressProgram, ABreachEndsWithStatusOneAlsoWhenItsResultsCannotBeWritten) {
+  const Outcome outcome = RunProgram(kForgetful,
+                                     "--trials=1 --seed=11 --minimize-seconds=0 --json=/dev/full "
+                                     "--scenario=forgetful/1to1/block/depth:4/bytes:64/none");
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("BROKEN no_loss in forgetful/"));
+  EXPECT_THAT(outcome.err, AllOf(StartsWith("stress: "), HasSubstr("/dev/full"), HasSubstr("ENOSPC")));
+  EXPECT_EQ(Lines(outcome.err), 1);
+}
+
 TEST(StressProgram, InterruptedItStillPrintsItsSummary) {
   // timeout(1) sends the signal; the program would run for a minute.
   const Outcome outcome = RunProgram(kStress, "--seconds=60 --seed=2", "timeout --preserve-status -s INT 1 ");

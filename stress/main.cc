@@ -41,6 +41,12 @@ int Fail(absl::string_view sentence) {
   return kExitUsage;
 }
 
+// What was found outweighs what the system refused afterwards; both are said.
+int Conclude(const absl::Status& status, bool broken) {
+  const int refused = status.ok() ? kExitFine : Fail(status.message());
+  return broken ? kExitBroken : refused;
+}
+
 template <typename Values>
 std::string Names(const Values& values) {
   return absl::StrJoin(values, ", ", [](std::string* text, const auto* value) { text->append(value->name); });
@@ -117,9 +123,9 @@ int Main(std::span<const char* const> arguments) {
   const absl::Status isolated = IsolateRun(*options);
   if (!isolated.ok()) return Fail(isolated.message());
   if (options->sweep) {
-    const absl::StatusOr<bool> broken = RunSweeps(*options, TargetLabel(), PrimitiveTable(), &g_cancel);
-    if (!broken.ok()) return Fail(broken.status().message());
-    return *broken ? kExitBroken : kExitFine;
+    bool broken = false;
+    const absl::Status swept = RunSweeps(*options, TargetLabel(), PrimitiveTable(), &g_cancel, &broken);
+    return Conclude(swept, broken);
   }
   const Catalogue catalogue =
       MakeCatalogue(PrimitiveTable(), {.primitive = options->primitive,
@@ -133,14 +139,11 @@ int Main(std::span<const char* const> arguments) {
   absl::PrintF("seed %d\n", options->seed);
   fflush(stdout);
   Runner runner(*options, TargetLabel(), catalogue, &g_cancel);
-  const absl::Status status = runner.Run();
-  if (!status.ok()) return Fail(status.message());
+  absl::Status status = runner.Run();
+  if (!status.ok() && !runner.broken()) return Fail(status.message());
   PrintSummary(runner.results());
-  if (!options->json.empty()) {
-    const absl::Status written = WriteJson(runner.results(), options->json);
-    if (!written.ok()) return Fail(written.message());
-  }
-  return runner.broken() ? kExitBroken : kExitFine;
+  if (!options->json.empty()) status.Update(WriteJson(runner.results(), options->json));
+  return Conclude(status, runner.broken());
 }
 
 }  // namespace

@@ -190,8 +190,8 @@ class Command {
 
 }  // namespace
 
-absl::StatusOr<bool> RunSweeps(const Options& options, const std::string& target,
-                               std::span<const PrimitiveEntry> primitives, const std::atomic<bool>* cancel) {
+absl::Status RunSweeps(const Options& options, const std::string& target, std::span<const PrimitiveEntry> primitives,
+                       const std::atomic<bool>* cancel, bool* broken) {
   absl::Status may = MayStep();
   if (!may.ok()) return may;
   std::string fits;
@@ -211,13 +211,11 @@ absl::StatusOr<bool> RunSweeps(const Options& options, const std::string& target
       options, primitives,
       [&](const std::string& primitive, const SweptCall& call) { return command.RunCall(primitive, call); },
       [&](const Skipped& one) { command.Skip(one); });
-  if (!status.ok()) return status;
+  *broken = command.broken();
+  if (!status.ok() && !*broken) return status;
   command.PrintSummary();
-  if (!options.json.empty()) {
-    absl::Status written = WriteText(command.ToJson(), options.json);
-    if (!written.ok()) return written;
-  }
-  return command.broken();
+  if (!options.json.empty()) status.Update(WriteText(command.ToJson(), options.json));
+  return status;
 }
 
 void ListSweeps(const Options& options, std::span<const PrimitiveEntry> primitives) {
