@@ -22,6 +22,7 @@
 #include "gtest/gtest.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/fd.h"
+#include "stress/die_with.h"
 #include "stress/janitor.h"
 
 namespace ipcmark::stress {
@@ -175,6 +176,27 @@ bool IsRemoved(bool entrusted) {
 TEST(Isolation, JanitorRemovesWhatAVictimLeftThatIsEntrustedToIt) {
   EXPECT_TRUE(IsRemoved(true));
   EXPECT_FALSE(IsRemoved(false)) << "who has removed it?";
+}
+
+// What a spinner of cpu_starvation and a victim of a sweep do first. Their parent may die before it.
+TEST(DieWith, EndsWhoseParentHasDiedAlready) {
+  int lives[2];
+  ASSERT_EQ(pipe2(lives, O_CLOEXEC), 0);
+  const pid_t parent = fork();
+  if (parent == 0) {
+    const pid_t self = getpid();
+    if (fork() == 0) {
+      while (getppid() == self) sched_yield();
+      DieWith(self);
+      for (;;) pause();
+    }
+    _exit(0);
+  }
+  close(lives[1]);
+  waitpid(parent, nullptr, 0);
+  pollfd ended = {.fd = lives[0], .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&ended, 1, static_cast<int>(kBoundNanos / 1'000'000)), 1);
+  close(lives[0]);
 }
 
 // Else the two tests above would pass whatever happens.

@@ -1,7 +1,6 @@
 #include "stress/notice_check.h"
 
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 
 #include "ipc/os/clock.h"
 #include "ipc/os/process_state.h"
+#include "stress/die_with.h"
 #include "stress/patience.h"
 #include "stress/random.h"
 
@@ -32,8 +32,7 @@ pid_t Fork(absl::FunctionRef<bool()> body) {
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child != 0) return child;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(1);
+  DieWith(parent);
   _exit(body() ? 0 : 1);
 }
 

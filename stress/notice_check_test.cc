@@ -3,7 +3,6 @@
 #include "stress/notice_check.h"
 
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "ipc/kernel_mq/kernel_mq.h"
 #include "ipc/os/process_state.h"
+#include "stress/die_with.h"
 #include "stress/draw.h"
 
 namespace ipcmark::stress {
@@ -24,9 +24,9 @@ constexpr int64_t kPatienceNanos = 200'000'000;
 
 // Lets every child of `parent` that is stopped go on, long after the check would have given up.
 [[noreturn]] void ContinueLate(pid_t parent) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  DieWith(parent);
   const std::string path = "/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children";
-  while (getppid() == parent) {
+  for (;;) {
     std::ifstream children(path);
     for (pid_t child = 0; children >> child;) {
       if (os::ProcessState(child) != 'T') continue;
@@ -34,7 +34,6 @@ constexpr int64_t kPatienceNanos = 200'000'000;
       kill(child, SIGCONT);
     }
   }
-  _exit(0);
 }
 
 TEST(NoticeCheck, AChildThatIsStoppedForLongerThanThePatienceIsNoBreach) {

@@ -4,7 +4,6 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "ipc/os/cpu.h"
 #include "ipc/os/process_group.h"
 #include "ipc/os/process_state.h"
+#include "stress/die_with.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -55,11 +55,11 @@ TEST(UsableNanos, IsWhatAThreadCouldUse) {
 class Process {
  public:
   enum class Life : uint8_t { kSleeps, kSpins };
-  explicit Process(Life life, int cpu = os::kAnyCpu, int policy = SCHED_OTHER) : pid_(fork()) {
+  explicit Process(Life life, int cpu = os::kAnyCpu, int policy = SCHED_OTHER) {
+    const pid_t parent = getpid();
+    pid_ = fork();
     if (pid_ != 0) return;
-    const pid_t parent = getppid();
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent || parent == 1) _exit(1);
+    DieWith(parent);
     const sched_param param = {.sched_priority = 0};
     if (cpu >= 0 && !os::PinToCpu(cpu).ok()) _exit(1);
     if (policy != SCHED_OTHER) sched_setscheduler(0, policy, &param);
@@ -129,9 +129,10 @@ TEST(Patience, CountsNoTimeInWhichAProcessIsStopped) {
 TEST(Patience, CountsNoTimeInWhichAGrandchildIsStopped) {
   int ready[2];
   ASSERT_EQ(pipe(ready), 0);
+  const pid_t parent = getpid();
   const pid_t child = fork();
   if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    DieWith(parent);
     const Process grandchild(Process::Life::kSleeps);
     grandchild.Stop();
     (void)!write(ready[1], "", 1);
