@@ -7,12 +7,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "ipc/os/error.h"
@@ -97,14 +95,12 @@ absl::Status StartJanitor() {
 
 }  // namespace
 
-absl::Status Isolate(const std::string& how, std::span<const std::string> outside) {
+absl::Status Isolate(const std::string& how) {
   if (how == "none") return absl::OkStatus();
-  const bool shows_dev_shm =
-      std::ranges::any_of(outside, [](const std::string& path) { return absl::StartsWith(path, "/dev/shm"); });
   const bool entered = how == "namespaces" && EnterNamespaces();
   g_may_lower_shm_limits = entered && LoweredShmLimits::MayLower();
   g_may_shift_clocks = ShiftedClock::WorksHere();
-  g_has_own_dev_shm = entered && !shows_dev_shm && MountPrivateDevShm();
+  g_has_own_dev_shm = entered && MountPrivateDevShm();
   return g_has_own_dev_shm ? absl::OkStatus() : StartJanitor();
 }
 

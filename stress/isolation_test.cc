@@ -143,7 +143,7 @@ bool IsRemoved(bool entrusted) {
   if (runner == 0) {
     setpgid(0, 0);
     // The janitor alone keeps it open when the runner and the victim are gone.
-    if (!Isolate("janitor", {}).ok()) _exit(1);
+    if (!Isolate("janitor").ok()) _exit(1);
     const pid_t victim = fork();
     if (victim == 0) {
       char byte = 0;

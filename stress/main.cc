@@ -4,7 +4,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -95,12 +94,13 @@ absl::Status CheckNames(const Options& options) {
   return status;
 }
 
-absl::Status IsolateRun(const Options& options) {
-  const char* queues = getenv("IPCMARK_QUEUE_DIR");
-  std::error_code ignored;
-  const std::string outside[] = {queues == nullptr ? "" : queues, options.json,
-                                 std::filesystem::current_path(ignored).string()};
-  return Isolate(options.isolation, outside);
+// Queues anywhere else would outlive a run that is killed.
+void KeepQueuesInDevShm() {
+  const char* named = getenv("IPCMARK_QUEUE_DIR");
+  if (named != nullptr) {
+    absl::FPrintF(stderr, "stress: IPCMARK_QUEUE_DIR=%s is left aside: the queues of a run lie in /dev/shm\n", named);
+  }
+  unsetenv("IPCMARK_QUEUE_DIR");
 }
 
 int Main(std::span<const char* const> arguments) {
@@ -116,15 +116,16 @@ int Main(std::span<const char* const> arguments) {
     ListSweeps(*options, PrimitiveTable());
     return kExitFine;
   }
-  const absl::Status writable = options->json.empty() || options->list ? absl::OkStatus() : MayWrite(options->json);
-  if (!writable.ok()) return Fail(writable.message());
+  const absl::StatusOr<ResultFile> json = ResultFile::Open(options->list ? "" : options->json);
+  if (!json.ok()) return Fail(json.status().message());
   // Early: on a busy machine a Ctrl-C may come before the first trial.
   HandleSignals();
-  const absl::Status isolated = IsolateRun(*options);
+  const absl::Status isolated = Isolate(options->isolation);
   if (!isolated.ok()) return Fail(isolated.message());
+  KeepQueuesInDevShm();
   if (options->sweep) {
     bool broken = false;
-    const absl::Status swept = RunSweeps(*options, TargetLabel(), PrimitiveTable(), &g_cancel, &broken);
+    const absl::Status swept = RunSweeps(*options, TargetLabel(), PrimitiveTable(), &g_cancel, *json, &broken);
     return Conclude(swept, broken);
   }
   const Catalogue catalogue =
@@ -142,7 +143,7 @@ int Main(std::span<const char* const> arguments) {
   absl::Status status = runner.Run();
   if (!status.ok() && !runner.broken()) return Fail(status.message());
   PrintSummary(runner.results());
-  if (!options->json.empty()) status.Update(WriteJson(runner.results(), options->json));
+  status.Update(json->Write(ToJson(runner.results())));
   return Conclude(status, runner.broken());
 }
 

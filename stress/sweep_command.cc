@@ -8,7 +8,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "ipc/os/clock.h"
-#include "stress/report.h"
 #include "stress/step_kill.h"
 #include "stress/stepper.h"
 #include "stress/sweep_calls.h"
@@ -191,7 +190,7 @@ class Command {
 }  // namespace
 
 absl::Status RunSweeps(const Options& options, const std::string& target, std::span<const PrimitiveEntry> primitives,
-                       const std::atomic<bool>* cancel, bool* broken) {
+                       const std::atomic<bool>* cancel, const ResultFile& json, bool* broken) {
   absl::Status may = MayStep();
   if (!may.ok()) return may;
   std::string fits;
@@ -214,7 +213,7 @@ absl::Status RunSweeps(const Options& options, const std::string& target, std::s
   *broken = command.broken();
   if (!status.ok() && !*broken) return status;
   command.PrintSummary();
-  if (!options.json.empty()) status.Update(WriteText(command.ToJson(), options.json));
+  status.Update(json.Write(command.ToJson()));
   return status;
 }
 

@@ -40,7 +40,7 @@ const Fault& FaultByName(const std::string& name) {
 
 // For faults that need namespaces of their own (isolation.h).
 const char* WhyUnfit(const Fault& fault, const Capabilities& capabilities) {
-  static const bool isolated = Isolate("namespaces", {}).ok();
+  static const bool isolated = Isolate("namespaces").ok();
   if (!isolated) return "not even a janitor could be had";
   return fault.why_unfit == nullptr ? nullptr : fault.why_unfit(capabilities);
 }
