@@ -1,5 +1,7 @@
 #include "stress/census.h"
 
+#include <fcntl.h>
+#include <mqueue.h>
 #include <sched.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
@@ -11,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <vector>
 
@@ -23,6 +26,9 @@
 
 namespace ipcmark::stress {
 namespace {
+
+// So many of the names of ipc/kernel_mq/limits.cc are tried; a process that dies leaves one.
+constexpr int kQueueNames = 8;
 
 // /proc/sysvipc/shm says who has created a segment. 0: whoever.
 std::vector<SegmentState> SegmentsOf(pid_t creator) {
@@ -147,6 +153,22 @@ std::string FindMisfate(std::span<const SegmentState> all, std::span<const int64
   return "";
 }
 
+std::vector<std::string> QueuesOf(pid_t pid) {
+  std::set<std::string> queues;
+  for (int nth = 0; nth < kQueueNames; ++nth) {
+    const std::string name = absl::StrFormat("/ipcmark.%d.%d", pid, nth);
+    const mqd_t queue = mq_open(name.c_str(), O_RDONLY | O_CLOEXEC);
+    if (queue >= 0) mq_close(queue);
+    if (queue >= 0 || errno == EACCES) queues.insert(name);
+  }
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/mqueue", gone)) {
+    const std::string name = entry.path().filename().string();
+    if (IsNamedAfter(name, pid)) queues.insert("/" + name);
+  }
+  return {queues.begin(), queues.end()};
+}
+
 uint64_t RemoveObjectsOf(pid_t pid) {
   // Not by /proc/sysvipc/shm, whose lines a reader may miss while others come and go.
   shm_info info;
@@ -163,6 +185,7 @@ uint64_t RemoveObjectsOf(pid_t pid) {
     if (IsNamedAfter(entry.path().filename().string(), pid)) files.push_back(entry.path());
   }
   for (const std::filesystem::path& file : files) removed += std::filesystem::remove(file, gone) ? 1 : 0;
+  for (const std::string& queue : QueuesOf(pid)) removed += mq_unlink(queue.c_str()) == 0 ? 1 : 0;
   return removed;
 }
 

@@ -43,8 +43,12 @@ std::vector<SegmentState> AllSegments();
 std::string FindMisfate(std::span<const SegmentState> all, std::span<const int64_t> segments,
                         std::span<const int64_t> mapped);
 
-// Removes the System V segments that process `pid`, which is dead, had made, and its files in /dev/shm. How many there
-// were.
+// The names of the POSIX queues that `pid` has made, of those that are named after it like a file above. Where no list
+// of them is mounted in /dev/mqueue, only the first ones that ipc/kernel_mq would have called so.
+std::vector<std::string> QueuesOf(pid_t pid);
+
+// Removes the System V segments that process `pid`, which is dead, had made, its files in /dev/shm and its POSIX queues
+// (QueuesOf). How many there were.
 uint64_t RemoveObjectsOf(pid_t pid);
 
 // Compares the attach count of each of this process' System V segments with the mappings of it in `processes`, which
