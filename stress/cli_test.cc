@@ -82,6 +82,8 @@ constexpr BadUsage kBadUsages[] = {
     {"--minimize-seconds=x", "--minimize-seconds=x"},
     {"--sweep --points=7", "FROM:TO"},
     {"--sweep --points=9:9", "10"},
+    {"--list --sweep --points=18446744073709551615:0", "18446744073709551614"},
+    {"--sweep --scenario=pipe/send", "(pipe: it does not promise"},
     {"--points=1:9", "--points=1:9"},
     {"--sweep --fault=sigkill", "--fault=sigkill"},
     {"--sweep --bytes=64", "--bytes=64"},
@@ -224,6 +226,15 @@ TEST(StressProgram, WritesASweepAsJsonFromWhichItCanGoOn) {
   EXPECT_THAT(ReadFile(path), AllOf(HasSubstr("\"trials\": 13,"), HasSubstr("\"next_point\": 20,")));
 }
 
+TEST(StressProgram, ASweepThatKillsNobodyIsNoSuccess) {
+  const Outcome outcome = RunProgram(kStress, "--sweep --seed=1 --scenario='^mmap_queue/send$' --points=100000:100010");
+  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.out, HasSubstr("nothing tried"));
+  EXPECT_THAT(outcome.err, testing::ContainsRegex("mmap_queue/send, has 0:[0-9]+; leave it out"));
+  EXPECT_EQ(Lines(outcome.err), 1);
+}
+
 TEST(StressProgram, ASweepThatTimeCutsShortSaysHowToResume) {
   const Outcome outcome =
       RunProgram(kStress, "--sweep --seed=1 --seconds=1 --scenario='^shm_mpmc/(open_sender|timed_send)$'");
@@ -296,13 +307,15 @@ TEST(StressProgram, AnInterruptedSweepDoesNotBeginAnotherCall) {
 
 // Every victim leaves the queue that it has made.
 TEST(StressProgram, RemovesWhatTheVictimsOfASweepHaveMade) {
-  const std::string before = SharedObjects();
-  const Outcome outcome =
-      RunProgram(kStress, "--isolation=none --sweep --seed=3 --scenario='^named_queue/create$' --trials=3");
-  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
-  EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr(" objects left by the dead, removed"));
-  EXPECT_EQ(SharedObjects(), before);
+  for (const char* call : {"named_queue/create$' --trials=3", "kernel_mq/create$' --points=900:910"}) {
+    SCOPED_TRACE(call);
+    const std::string before = SharedObjects();
+    const Outcome outcome = RunProgram(kStress, std::string("--isolation=none --sweep --seed=3 --scenario='^") + call);
+    if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
+    EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr(" objects left by the dead, removed"));
+    EXPECT_EQ(SharedObjects(), before);
+  }
 }
 
 TEST(StressProgram, WhatTheSystemRefusesIsOneSentenceAndStatusTwo) {

@@ -48,9 +48,9 @@ absl::Status ParsePoints(absl::string_view text, Options* options) {
   if (parts.size() != 2) {
     return absl::InvalidArgumentError(absl::StrCat("--points=", text, " is neither FROM:TO nor syscalls", kSeeHelp));
   }
-  absl::Status status = ParseNumber("--points", parts[0], 0, kNoLimit, &options->first_point);
-  status.Update(ParseNumber("--points", parts[1], options->first_point + 1, kNoLimit, &options->last_point));
-  return status;
+  absl::Status status = ParseNumber("--points", parts[0], 0, kNoLimit - 1, &options->first_point);
+  if (!status.ok()) return status;
+  return ParseNumber("--points", parts[1], options->first_point + 1, kNoLimit, &options->last_point);
 }
 
 // "none", or numbers from 1 on with commas between them.
@@ -218,7 +218,7 @@ std::string HelpText(const std::string& target) {
       R"(Runs scenarios against every primitive: real processes send checksummed messages while a fault strikes, and after
 each trial every invariant is checked. --list ends with the faults and the invariants.
 
-  --seconds=N        stop after about N seconds (default 10, with --trials: no limit)
+  --seconds=N        begin no trial after N seconds and finish the one at hand (default 10, with --trials: no limit)
   --trials=N         stop after N trials of each scenario (default: no limit)
   --seed=S           decide everything that is random by S (default: a new one, which is printed)
   --scenario=REGEX   run the scenarios in whose names REGEX (POSIX extended) is found (default: all)
@@ -233,7 +233,7 @@ each trial every invariant is checked. --list ends with the faults and the invar
                      default; where they are refused, a janitor), janitor (a process that outlives the run), none
   --sweep            instead: SIGKILL at every instruction and inside every system call of each call of what promises to
                      survive it (send, receive, open, close, create, ...); --scenario chooses among names like
-                     pipe/send, --trials=N tries N points of each call
+                     mmap_queue/send, --trials=N tries N points of each call
   --points=FROM:TO   of a sweep: only these points of each call; --points=syscalls: before, inside and behind each
                      system call
   --list             print the scenarios (with --sweep: the calls), and what is skipped and why
@@ -252,7 +252,8 @@ Examples:
 A broken scenario prints the command that replays its trial, and is not run again. Ctrl-C ends the run with the summary
 so far.
 
-Exit status: 0 nothing was broken, 1 an invariant was broken, 2 bad usage or the system refused (its words say what).
+Exit status: 0 nothing was broken in what was run (the summary says what was not reached, after Ctrl-C or when the time
+was up), 1 an invariant was broken, 2 bad usage or the system refused (its words say what).
 )");
 }
 
