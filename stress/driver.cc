@@ -85,11 +85,21 @@ std::string Driver::WhoWaits() const {
                          board_.Completed(Side::kReceiver), kills_[0], kills_[1]);
 }
 
+bool Driver::Cancelled() {
+  const bool cancelled = cancel_ != nullptr && cancel_->load(std::memory_order_relaxed);
+  if (cancelled) error_ = absl::CancelledError("interrupted");
+  return cancelled;
+}
+
+bool Driver::MustGiveUp() {
+  if (Cancelled()) return true;
+  const bool late = os::MonotonicNanos() >= plan_.end_nanos;
+  if (late) error_ = absl::CancelledError("the time was up before its ends were open");
+  return late;
+}
+
 bool Driver::Healthy() {
-  if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) {
-    error_ = absl::CancelledError("interrupted");
-    return false;
-  }
+  if (Cancelled()) return false;
   // Acquire: the text is complete.
   if (board_.shared().surprised.load(std::memory_order_acquire) == 2) {
     unexpected_ = board_.shared().surprise;
@@ -167,15 +177,15 @@ bool Driver::Begin() {
   const uint64_t quota = plan_.fill_limit_messages + plan_.max_messages / plan_.geometry.senders;
   for (const Side side : {Side::kSender, Side::kReceiver}) {
     for (uint32_t slot = 0; slot < plan_.Ends(side); ++slot) {
-      if (!Spawn({side, slot}, 0, quota)) return false;
+      if (MustGiveUp() || !Spawn({side, slot}, 0, quota)) return false;
     }
   }
-  const bool opened = Await([&] { return AllReached(EndState::kOpen); });
+  const bool opened = Await([&] { return AllReached(EndState::kOpen) || MustGiveUp(); });
   if (board_.shared().refused.load(std::memory_order_relaxed) != 0) {
     if (error_.ok()) error_ = absl::AbortedError(std::exchange(unexpected_, ""));
     return false;
   }
-  if (!opened) return false;
+  if (!opened || !error_.ok()) return false;
   // All that is left to do is to say so.
   const absl::Status started = group_.Start(os::After(Patience::kMostBounds * plan_.liveness_nanos));
   if (absl::IsDeadlineExceeded(started)) {
@@ -311,7 +321,8 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
       .target_messages = uint64_t{large ? 600U : 3'000U},
       .max_messages = uint64_t{large ? 6'000U : 40'000U},
       .traffic_nanos = request.traffic_nanos,
-      .liveness_nanos = request.liveness_nanos};
+      .liveness_nanos = request.liveness_nanos,
+      .end_nanos = request.end_nanos};
   if (request.smaller.messages != Smaller::kAll) {
     plan.max_messages = std::min(plan.max_messages, request.smaller.messages);
     // So few are to be sent whatever else the machine does.

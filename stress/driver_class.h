@@ -58,6 +58,9 @@ class Driver {
   // not in order.
   bool AwaitEnd(const char* where, int child);
   bool Healthy();
+  // Both say so in error_. MustGiveUp: while ends are being opened, which of thousands takes its time.
+  bool Cancelled();
+  bool MustGiveUp();
   [[nodiscard]] std::vector<pid_t> Processes() const;
   [[nodiscard]] uint64_t Progress() const;
   [[nodiscard]] uint64_t Completed() const {

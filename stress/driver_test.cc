@@ -7,11 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "ipc/mmap_queue/mmap_queue.h"
+#include "ipc/os/clock.h"
 #include "ipc/sysv_shm/sysv_shm.h"
 #include "stress/draw.h"
 #include "stress/runner.h"
@@ -53,6 +56,21 @@ void ExpectTheFirstStrike(const char* fault, uint32_t ends) {
 TEST(Driver, KillsEveryVictimOfTheFirstStrike) { ExpectTheFirstStrike<sysv_shm::Channel>("sigkill", 1); }
 TEST(Driver, SendsAwayEveryVictimOfTheFirstStrike) { ExpectTheFirstStrike<sysv_shm::Channel>("attach_churn", 1); }
 TEST(Driver, SendsAwayEveryVictimAmongMany) { ExpectTheFirstStrike<mmap_queue::Channel>("attach_churn", 3); }
+
+// Thousands of them take seconds, which nobody wants to wait who has said how long.
+TEST(Driver, GivesATrialUpWhoseEndsAreNotOpenInTime) {
+  TrialRequest request = {.geometry = {.depth_messages = 4, .max_message_bytes = 64, .senders = 1, .receivers = 64},
+                          .fault = &FaultByName("none"),
+                          .seed = 1,
+                          .end_nanos = os::MonotonicNanos() + 1};
+  EXPECT_TRUE(absl::IsCancelled(RunTrial<mmap_queue::Channel>(request).status()));
+  std::atomic<bool> cancel = true;
+  request.end_nanos = std::numeric_limits<int64_t>::max();
+  request.cancel = &cancel;
+  EXPECT_TRUE(absl::IsCancelled(RunTrial<mmap_queue::Channel>(request).status()));
+  cancel = false;
+  EXPECT_TRUE(RunTrial<mmap_queue::Channel>(request).ok());
+}
 
 constexpr int64_t kBoundNanos = 300'000'000;
 

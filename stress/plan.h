@@ -92,6 +92,8 @@ struct TrialPlan {
   int64_t traffic_nanos;
   // How long nothing at all may happen before the trial counts as stuck, in time in which it could (patience.h).
   int64_t liveness_nanos;
+  // TrialRequest::end_nanos.
+  int64_t end_nanos;
 
   [[nodiscard]] uint32_t Ends(Side side) const { return side == Side::kSender ? geometry.senders : geometry.receivers; }
   // Logs that are needed at most: every victim may bring a replacement.

@@ -120,6 +120,7 @@ absl::Status Runner::RunOne(size_t at) {
                                 .seed = trial_seed,
                                 .traffic_nanos = traffic_nanos_,
                                 .cancel = cancel_,
+                                .end_nanos = end_nanos_,
                                 .smaller = options_.smaller};
   const absl::StatusOr<Record> record = scenario.primitive->run(request);
   if (absl::IsCancelled(record.status())) return absl::OkStatus();
