@@ -58,7 +58,6 @@ struct alignas(os::kCacheLineBytes) EndLog {
   int64_t worst_lateness_nanos;   // likewise
   uint64_t most_in_flight;        // see invariants/depth.cc
   uint64_t most_overtaken;        // see invariants/fairness.cc
-  int64_t worst_starved_nanos;    // likewise
   uint32_t slot;
   uint32_t generation;  // 0: opened before the trial began
 };

@@ -122,6 +122,7 @@ bool Driver::Healthy() {
     worst_recovery_nanos_ = std::max(worst_recovery_nanos_, now - strike_nanos_);
     strike_nanos_ = 0;
   }
+  NoteStarvation();
   if (progress != last_progress_) {
     last_progress_ = progress;
     last_progress_nanos_ = now;
@@ -131,6 +132,34 @@ bool Driver::Healthy() {
     return false;
   }
   return true;
+}
+
+void Driver::NoteStarvation() {
+  if (!plan_.LooksForStarvation()) return;
+  const bool traffic = board_.phase() == Phase::kTraffic;
+  for (const Side side : {Side::kSender, Side::kReceiver}) {
+    if (plan_.Ends(side) == 1) continue;
+    std::vector<Starvation>& ends = starvation_[static_cast<int>(side)];
+    while (ends.size() < children(side).size()) ends.emplace_back();
+    const uint64_t all = board_.Completed(side);
+    for (uint32_t i = 0; i < ends.size(); ++i) {
+      const EndLog& log = board_.log(side, i);
+      const bool works = traffic && log.state.load(std::memory_order_relaxed) == EndState::kOpen;
+      const uint64_t completed = log.completed.load(std::memory_order_relaxed);
+      ends[i].Note({.process = group_.pid(children(side)[i]),
+                    .works = works,
+                    .completed = completed,
+                    .others = all - std::min(all, completed)});
+    }
+  }
+}
+
+bool Driver::SomebodyIsOvertaken() const {
+  return std::ranges::any_of(starvation_, [](const std::vector<Starvation>& ends) {
+    return std::ranges::any_of(ends, [](const Starvation& end) {
+      return end.overtaken() >= kStarvedOperations && end.worst_nanos() < kMostStarvedNanos;
+    });
+  });
 }
 
 std::vector<pid_t> Driver::Processes() const {
@@ -217,8 +246,8 @@ bool Driver::Traffic() {
     if (!Strike(plan_.strikes[i])) return false;
   }
   return Await([&] {
-    return side_extinct_ || TrafficTimeIsOver() || SendersDone() ||
-           board_.Completed(Side::kReceiver) >= plan_.target_messages;
+    const bool enough = TrafficTimeIsOver() || board_.Completed(Side::kReceiver) >= plan_.target_messages;
+    return side_extinct_ || SendersDone() || (enough && !SomebodyIsOvertaken());
   });
 }
 
@@ -288,6 +317,11 @@ absl::StatusOr<Record> Driver::Run() {
   record.unexpected = unexpected_;
   record.attach_miscount = attach_miscount_;
   record.segment_misfate = segment_misfate_;
+  for (const std::vector<Starvation>& ends : starvation_) {
+    for (const Starvation& end : ends) {
+      record.worst_starved_nanos = std::max(record.worst_starved_nanos, end.worst_nanos());
+    }
+  }
   record.strikes = strikes_;
   record.excused_nanos = patience_.excused_nanos();
   record.worst_recovery_nanos = worst_recovery_nanos_;
@@ -333,6 +367,8 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
   for (Strike& strike : request.fault->strikes(plan, Random(SubSeed(request.seed, kFaultPart)))) {
     if (request.smaller.HasStrike(drawn++)) plan.strikes.push_back(std::move(strike));
   }
+  // More, so that who is overtaken can be told from who is late (starvation.h); target_messages still end the traffic.
+  if (plan.LooksForStarvation() && request.smaller.messages == Smaller::kAll && !large) plan.max_messages = 300'000;
   return plan;
 }
 

@@ -15,6 +15,7 @@
 #include "ipc/os/process_group.h"
 #include "stress/driver.h"
 #include "stress/patience.h"
+#include "stress/starvation.h"
 
 namespace ipcmark::stress {
 
@@ -63,6 +64,10 @@ class Driver {
   bool MustGiveUp();
   [[nodiscard]] std::vector<pid_t> Processes() const;
   [[nodiscard]] uint64_t Progress() const;
+  // Looks who is overtaken, while there is traffic that nothing strikes.
+  void NoteStarvation();
+  // Somebody is, by so many that it would be a breach if it went on.
+  [[nodiscard]] bool SomebodyIsOvertaken() const;
   [[nodiscard]] uint64_t Completed() const {
     return board_.Completed(Side::kSender) + board_.Completed(Side::kReceiver);
   }
@@ -97,6 +102,7 @@ class Driver {
   bool complete_ = false;
   int64_t traffic_end_nanos_ = 0;
   Patience patience_;
+  std::vector<Starvation> starvation_[2];  // by index
   uint64_t last_progress_ = 0;
   int64_t last_progress_nanos_ = 0;
   bool ending_ = false;

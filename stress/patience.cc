@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -61,9 +62,10 @@ int64_t UsableNanos(const ThreadSample& before, const ThreadSample& now, int64_t
   return std::min(nanos, nanos - waited + kEnoughShare * ran);
 }
 
-Patience::Patience(int64_t bound_nanos)
+Patience::Patience(int64_t bound_nanos, int64_t most_bounds)
     : bound_nanos_(bound_nanos),
       slice_nanos_(std::max(kLeastSliceNanos, bound_nanos / kSlices)),
+      most_nanos_(most_bounds == kNoLimit ? std::numeric_limits<int64_t>::max() : most_bounds * bound_nanos),
       last_call_nanos_(os::MonotonicNanos()) {}
 
 int64_t Patience::Elapse() {
@@ -82,6 +84,8 @@ void Patience::Renew() {
   watched_nanos_ = 0;
   has_samples_ = false;
 }
+
+void Patience::Skip() { excused_nanos_ += Elapse(); }
 
 int64_t Patience::Usable(const Samples& now, int64_t nanos) const {
   int64_t least = nanos;
@@ -120,7 +124,7 @@ bool Patience::IsOver(absl::FunctionRef<std::vector<pid_t>()> processes) {
   since_sample_nanos_ = 0;
   samples_ = std::move(now);
   has_samples_ = true;
-  return used_nanos_ >= bound_nanos_ || watched_nanos_ >= kMostBounds * bound_nanos_;
+  return used_nanos_ >= bound_nanos_ || watched_nanos_ >= most_nanos_;
 }
 
 }  // namespace ipcmark::stress

@@ -44,14 +44,19 @@ class Patience {
  public:
   // After so many times the bound it is over whatever the machine does.
   static constexpr int64_t kMostBounds = 12;
+  static constexpr int64_t kNoLimit = 0;
 
-  explicit Patience(int64_t bound_nanos);
+  explicit Patience(int64_t bound_nanos, int64_t most_bounds = kMostBounds);
 
   // Something has happened: the bound counts from now.
   void Renew();
+  // The time since the last call counts for nothing.
+  void Skip();
   // Whether `processes`, all that they have forked included, could run for the bound since the last Renew: each of
   // them, since any one may be the one that the others wait for.
   bool IsOver(absl::FunctionRef<std::vector<pid_t>()> processes);
+  // How much time counted since the last Renew, up to the last look.
+  [[nodiscard]] int64_t counted_nanos() const { return used_nanos_; }
   // How much time did not count so far, over all Renews.
   [[nodiscard]] int64_t excused_nanos() const { return excused_nanos_; }
 
@@ -63,6 +68,7 @@ class Patience {
 
   const int64_t bound_nanos_;
   const int64_t slice_nanos_;
+  const int64_t most_nanos_;
   int64_t last_call_nanos_;
   int64_t since_sample_nanos_ = 0;
   int64_t used_nanos_ = 0;     // of the bound
