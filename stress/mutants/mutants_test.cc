@@ -86,7 +86,7 @@ const Case kCases[] = {
     {"TooDeep", Entry<Ring, Defect::kTooDeep>(), 1, 1, "none", "depth", "capacity"},
     {"TooDeepForMany", Entry<Queue, Defect::kTooDeep>(), 3, 3, "none", "depth", "capacity"},
     {"ForgetsToWake", Entry<Queue, Defect::kForgetsToWake>(), 1, 1, "none", "liveness"},
-    {"ForgetsOneToWake", Entry<Queue, Defect::kForgetsOneToWake>(), 3, 3, "none", "liveness"},
+    {"ForgetsOneToWake", Entry<Queue, Defect::kForgetsOneToWake>(), 3, 3, "none", "liveness", "fairness"},
     {"DiesWithLock", Entry<Queue, Defect::kDiesWithLock>(), 3, 1, "sigkill", "liveness"},
     {"BuffersAccepted", Entry<Ring, Defect::kBuffersAccepted>(), 1, 1, "sigkill", "no_loss", "capacity"},
     {"HidesDeath", Entry<Pipe, Defect::kHidesDeath>(), 1, 1, "sigkill", "liveness"},
