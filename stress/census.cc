@@ -51,6 +51,21 @@ std::vector<SegmentState> SegmentsOf(pid_t creator) {
   return segments;
 }
 
+// Of a table whose second column they are.
+std::vector<int64_t> IdsIn(const std::string& path) {
+  std::ifstream table(path);
+  std::vector<int64_t> ids;
+  std::string line;
+  std::getline(table, line);  // the titles
+  while (std::getline(table, line)) {
+    std::istringstream fields(line);
+    int64_t key = 0;
+    int64_t id = 0;
+    if (fields >> key >> id) ids.push_back(id);
+  }
+  return ids;
+}
+
 std::vector<SegmentState> OwnSegments() { return SegmentsOf(getpid()); }
 
 // A mapping of a segment names it "/SYSV<key>" and has its id as inode. One that was split counts by its start.
@@ -84,10 +99,25 @@ Traces TakeTraces() {
       ++traces[absl::StrCat("descriptor of ", target.substr(0, target.find(':')))];
     }
   }
-  for (const SegmentState& segment : OwnSegments()) ++traces[absl::StrCat("System V segment ", segment.id)];
+  for (const SegmentState& segment : g_has_own_objects ? AllSegments() : OwnSegments()) {
+    ++traces[absl::StrCat("System V segment ", segment.id)];
+  }
   for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", gone)) {
     const std::string name = entry.path().filename().string();
-    if (IsNamedAfter(name, getpid())) ++traces[absl::StrCat("file /dev/shm/", name)];
+    if (g_has_own_objects || IsNamedAfter(name, getpid())) ++traces[absl::StrCat("file /dev/shm/", name)];
+  }
+  for (const std::string& queue : QueuesOf(getpid())) ++traces[absl::StrCat("POSIX queue ", queue)];
+  if (g_has_own_objects) {
+    for (const auto& entry : std::filesystem::directory_iterator(kOwnQueueList, gone)) {
+      // Those of this process are counted already.
+      const std::string name = entry.path().filename().string();
+      if (!IsNamedAfter(name, getpid())) ++traces[absl::StrCat("POSIX queue /", name)];
+    }
+    for (const char* kind : {"sem", "msg"}) {
+      for (const int64_t id : IdsIn(absl::StrCat("/proc/sysvipc/", kind))) {
+        ++traces[absl::StrCat("System V object (", kind, ") ", id)];
+      }
+    }
   }
   siginfo_t info;
   if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) ++traces["child process"];
@@ -162,7 +192,8 @@ std::vector<std::string> QueuesOf(pid_t pid) {
     if (queue >= 0 || errno == EACCES) queues.insert(name);
   }
   std::error_code gone;
-  for (const auto& entry : std::filesystem::directory_iterator("/dev/mqueue", gone)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(g_has_own_objects ? kOwnQueueList : "/dev/mqueue", gone)) {
     const std::string name = entry.path().filename().string();
     if (IsNamedAfter(name, pid)) queues.insert("/" + name);
   }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -46,6 +47,11 @@ bool MountPrivateDevShm() {
   // Private first, so that the mount stays in here.
   return mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
          mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") == 0;
+}
+
+// The list of this namespace's queues, for the census; without it that knows fewer of them.
+void ListOwnQueues() {
+  if (mkdir(kOwnQueueList, 0700) == 0) mount("mqueue", kOwnQueueList, "mqueue", MS_NOSUID | MS_NODEV, nullptr);
 }
 
 // Never returns.
@@ -101,7 +107,10 @@ absl::Status Isolate(const std::string& how) {
   g_may_lower_shm_limits = entered && LoweredShmLimits::MayLower();
   g_may_shift_clocks = ShiftedClock::WorksHere();
   g_has_own_dev_shm = entered && MountPrivateDevShm();
-  return g_has_own_dev_shm ? absl::OkStatus() : StartJanitor();
+  if (!g_has_own_dev_shm) return StartJanitor();
+  ListOwnQueues();
+  g_has_own_objects = true;
+  return absl::OkStatus();
 }
 
 }  // namespace ipcmark::stress
