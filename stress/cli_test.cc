@@ -85,6 +85,9 @@ constexpr BadUsage kBadUsages[] = {
     {"--list --sweep --points=18446744073709551615:0", "18446744073709551614"},
     {"--sweep --scenario=pipe/send", "(pipe: it does not promise"},
     {"--points=1:9", "--points=1:9"},
+    {"--traffic-ms=0", "--traffic-ms=0"},
+    {"--traffic-ms", "--traffic-ms=VALUE"},
+    {"--sweep --traffic-ms=5", "--traffic-ms=5"},
     {"--sweep --fault=sigkill", "--fault=sigkill"},
     {"--sweep --bytes=64", "--bytes=64"},
     {"--sweep --scenario=no_such_thing", "--sweep --list"},
@@ -146,16 +149,30 @@ TEST(StressProgram, FlagsChooseOnePrimitiveAndOneFault) {
   EXPECT_EQ(outcome.out.find("pipe/"), std::string::npos);
 }
 
-TEST(StressProgram, InvariantThatIsNotChosenIsNotChecked) {
-  const std::string trial = "--trials=1 --seed=11 --scenario=forgetful/1to1/block/depth:4/bytes:64/none";
-  EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=no_loss").status, 1);
-  EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=order").status, 0);
-}
-
 // The number behind `name` in `text`, -1 when it is not there.
 long NumberAfter(const std::string& text, const std::string& name) {
   const size_t at = text.find(name);
   return at == std::string::npos ? -1 : strtol(text.c_str() + at + name.size(), nullptr, 10);
+}
+
+// A trial's traffic is shorter where many scenarios share little time, and the same when it is replayed.
+TEST(StressProgram, ReplaysATrialWithTheTrafficTimeOfTheRun) {
+  const Outcome outcome = RunProgram(kForgetful, "--seconds=2 --seed=11 --minimize-seconds=0 --primitive=forgetful");
+  EXPECT_EQ(outcome.status, 1);
+  const size_t at = outcome.out.find("--seed=", outcome.out.find("  replay: "));
+  ASSERT_NE(at, std::string::npos) << outcome.out;
+  const std::string replay = outcome.out.substr(at, outcome.out.find('\n', at) - at);
+  const long millis = NumberAfter(replay, " --traffic-ms=");
+  EXPECT_GE(millis, 5) << replay;
+  EXPECT_LT(millis, 40) << replay;
+  // Whether it breaks again in so short a time is the machine's.
+  EXPECT_NE(RunProgram(kForgetful, replay).status, 2);
+}
+
+TEST(StressProgram, InvariantThatIsNotChosenIsNotChecked) {
+  const std::string trial = "--trials=1 --seed=11 --scenario=forgetful/1to1/block/depth:4/bytes:64/none";
+  EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=no_loss").status, 1);
+  EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=order").status, 0);
 }
 
 TEST(StressProgram, ReportsTheSmallestCaseThatItReachedAndACommandThatBreaksItAgain) {

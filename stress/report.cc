@@ -30,10 +30,11 @@ std::map<std::string, Tally> ByFault(const Results& results) {
 }
 
 void PrintFaults(const Results& results) {
-  absl::PrintF("%-20s %7s %8s %6s %9s %12s\n", "fault", "trials", "strikes", "kills", "survivors", "recovery/ms");
+  absl::PrintF("%-20s %7s %8s %6s %9s %12s %8s\n", "fault", "trials", "strikes", "kills", "survivors", "recovery/ms",
+               "late/ms");
   for (const auto& [name, tally] : ByFault(results)) {
-    absl::PrintF("%-20s %7d %8d %6d %9d %12.1f\n", name, tally.trials, tally.strikes, tally.kills, tally.survivors,
-                 Millis(tally.worst_recovery_nanos));
+    absl::PrintF("%-20s %7d %8d %6d %9d %12.1f %8.1f\n", name, tally.trials, tally.strikes, tally.kills,
+                 tally.survivors, Millis(tally.worst_recovery_nanos), Millis(tally.worst_lateness_nanos));
   }
 }
 
