@@ -24,6 +24,7 @@
 #include "ipc/os/fd.h"
 #include "ipc/os/futex.h"
 #include "ipc/os/mapping.h"
+#include "stress/die_with.h"
 
 namespace ipcmark::stress {
 
@@ -58,6 +59,7 @@ enum class Defect : uint8_t {
   kTrustsClock,       // takes a peer whose clock says something else for dead
   kStarves,           // one receiver gets nothing for long while the others are served
   kFavours,           // one receiver gets something only when no other one wants it
+  kHidesAttachment,   // a process that nobody knows of has its segment attached
   kLosesOnClose,      // an accepted message goes with the end that is closed
 };
 
@@ -337,6 +339,13 @@ class Broken {
   absl::StatusOr<Receiver> OpenReceiver() {
     absl::StatusOr<ReceiverOf<P>> end = object_.OpenReceiver();
     if (!end.ok()) return end.status();
+    if constexpr (kDefect == Defect::kHidesAttachment) {
+      const pid_t parent = getpid();
+      if (_Fork() == 0) {
+        DieWith(parent);
+        for (;;) pause();
+      }
+    }
     return Receiver(*std::move(end), WordAt(kSleepers));
   }
   void ReleaseEnds() noexcept { object_.ReleaseEnds(); }

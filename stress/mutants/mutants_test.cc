@@ -109,6 +109,8 @@ const Case kCases[] = {
      "nothing_left_behind"},
     {"KeepsSegmentInSpiteOfKills", Entry<Ring, Defect::kKeepsSegment>(), 1, 1, "sigkill", "marked_segment",
      "nothing_left_behind"},
+    {"HidesAttachment", Entry<Ring, Defect::kHidesAttachment>(), 1, 1, "none", "attach_count",
+     "marked_segment nothing_left_behind"},
     {"UnbrokenKernelQueue", Entry<KernelQueue, Defect::kNothing>(), 3, 3, "attach_churn", ""},
     {"NeverRearmed", Entry<KernelQueue, Defect::kNeverRearmed>(), 1, 1, "none", "notification"},
     {"NotifiesAtOnce", Entry<KernelQueue, Defect::kNotifiesAtOnce>(), 1, 1, "none", "notification"},
