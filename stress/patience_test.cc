@@ -14,8 +14,8 @@
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
 #include "ipc/os/process_group.h"
-#include "ipc/os/process_state.h"
 #include "stress/die_with.h"
+#include "stress/draw.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -184,15 +184,14 @@ TEST(Patience, CountsNoTimeInWhichNobodyLooks) {
   Patience patience(kBoundNanos);
   // A gap of some bounds, for which this process is stopped by its own child.
   const pid_t self = getpid();
+  const int64_t begin_nanos = os::MonotonicNanos();
   const pid_t stopper = fork();
   if (stopper == 0) {
     kill(self, SIGSTOP);
-    const int64_t end_nanos = os::MonotonicNanos() + 3 * kBoundNanos;
-    while (os::ProcessState(self) == 'T' && os::MonotonicNanos() < end_nanos) sched_yield();
+    Hold(3 * kBoundNanos);
     kill(self, SIGCONT);
     _exit(0);
   }
-  const int64_t begin_nanos = os::MonotonicNanos();
   waitpid(stopper, nullptr, 0);
   EXPECT_GE(os::MonotonicNanos() - begin_nanos, 2 * kBoundNanos);
   EXPECT_FALSE(process.IsOver(patience));
