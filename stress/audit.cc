@@ -27,10 +27,14 @@ absl::Status RefillAndEmpty(Board& board, AuditSend send, AuditReceive receive) 
   audit = {};
   std::vector<std::byte> buffer(plan.geometry.max_message_bytes);
   uint32_t priority = 0;
+  const auto get_on = [&] { board.shared().audit_steps.fetch_add(1, std::memory_order_relaxed); };
   // Bounded: a broken object may give and take for ever.
   const uint64_t most = plan.depth_limit_messages + 2;
   IoResult result = receive(buffer, &priority);
-  for (; result.ok() && audit.found < most; result = receive(buffer, &priority)) ++audit.found;
+  for (; result.ok() && audit.found < most; result = receive(buffer, &priority)) {
+    ++audit.found;
+    get_on();
+  }
   absl::Status status = result.ok() ? absl::OkStatus() : Expect("Receive", result);
 
   const auto message_of = [&](uint64_t sequence) {
@@ -52,6 +56,7 @@ absl::Status RefillAndEmpty(Board& board, AuditSend send, AuditReceive receive) 
       break;
     }
     ++audit.accepted;
+    get_on();
   }
 
   MessageHeader last = {};
@@ -71,6 +76,7 @@ absl::Status RefillAndEmpty(Board& board, AuditSend send, AuditReceive receive) 
     if (intact && audit.returned > 0 && early) ++audit.misordered;
     if (intact) last = header;
     ++audit.returned;
+    get_on();
   }
   audit.done = status.ok();
   return status;

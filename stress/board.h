@@ -58,7 +58,6 @@ struct alignas(os::kCacheLineBytes) EndLog {
   int64_t worst_lateness_nanos;   // likewise
   uint64_t most_in_flight;        // see invariants/depth.cc
   uint64_t most_overtaken;        // see invariants/fairness.cc
-  int64_t worst_starved_nanos;    // likewise
   uint32_t slot;
   uint32_t generation;  // 0: opened before the trial began
 };
@@ -80,7 +79,8 @@ class Board {
     std::atomic<uint32_t> damaged;    // 1: the object's memory may be damaged (TrialPlan::damages)
     std::atomic<uint32_t> surprised;  // 0; 1: somebody is writing `surprise`; 2: it is there
     char surprise[200];
-    Audit audit;  // written by its process; read once that has ended
+    std::atomic<uint64_t> audit_steps;  // of the auditor, so that the parent sees it get on
+    Audit audit;                        // written by its process; read once that has ended
   };
 
   static absl::StatusOr<Board> Create(const TrialPlan& plan);

@@ -1,5 +1,7 @@
 #include "stress/census.h"
 
+#include <fcntl.h>
+#include <mqueue.h>
 #include <sched.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
@@ -11,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <vector>
 
@@ -23,6 +26,9 @@
 
 namespace ipcmark::stress {
 namespace {
+
+// So many of the names of ipc/kernel_mq/limits.cc are tried; a process that dies leaves one.
+constexpr int kQueueNames = 8;
 
 // /proc/sysvipc/shm says who has created a segment. 0: whoever.
 std::vector<SegmentState> SegmentsOf(pid_t creator) {
@@ -43,6 +49,21 @@ std::vector<SegmentState> SegmentsOf(pid_t creator) {
     if (creator == 0 || creator == its_creator) segments.push_back({id, (mode & SHM_DEST) != 0, attached});
   }
   return segments;
+}
+
+// Of a table whose second column they are.
+std::vector<int64_t> IdsIn(const std::string& path) {
+  std::ifstream table(path);
+  std::vector<int64_t> ids;
+  std::string line;
+  std::getline(table, line);  // the titles
+  while (std::getline(table, line)) {
+    std::istringstream fields(line);
+    int64_t key = 0;
+    int64_t id = 0;
+    if (fields >> key >> id) ids.push_back(id);
+  }
+  return ids;
 }
 
 std::vector<SegmentState> OwnSegments() { return SegmentsOf(getpid()); }
@@ -78,10 +99,25 @@ Traces TakeTraces() {
       ++traces[absl::StrCat("descriptor of ", target.substr(0, target.find(':')))];
     }
   }
-  for (const SegmentState& segment : OwnSegments()) ++traces[absl::StrCat("System V segment ", segment.id)];
+  for (const SegmentState& segment : g_has_own_objects ? AllSegments() : OwnSegments()) {
+    ++traces[absl::StrCat("System V segment ", segment.id)];
+  }
   for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", gone)) {
     const std::string name = entry.path().filename().string();
-    if (IsNamedAfter(name, getpid())) ++traces[absl::StrCat("file /dev/shm/", name)];
+    if (g_has_own_objects || IsNamedAfter(name, getpid())) ++traces[absl::StrCat("file /dev/shm/", name)];
+  }
+  for (const std::string& queue : QueuesOf(getpid())) ++traces[absl::StrCat("POSIX queue ", queue)];
+  if (g_has_own_objects) {
+    for (const auto& entry : std::filesystem::directory_iterator(kOwnQueueList, gone)) {
+      // Those of this process are counted already.
+      const std::string name = entry.path().filename().string();
+      if (!IsNamedAfter(name, getpid())) ++traces[absl::StrCat("POSIX queue /", name)];
+    }
+    for (const char* kind : {"sem", "msg"}) {
+      for (const int64_t id : IdsIn(absl::StrCat("/proc/sysvipc/", kind))) {
+        ++traces[absl::StrCat("System V object (", kind, ") ", id)];
+      }
+    }
   }
   siginfo_t info;
   if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) ++traces["child process"];
@@ -147,6 +183,23 @@ std::string FindMisfate(std::span<const SegmentState> all, std::span<const int64
   return "";
 }
 
+std::vector<std::string> QueuesOf(pid_t pid) {
+  std::set<std::string> queues;
+  for (int nth = 0; nth < kQueueNames; ++nth) {
+    const std::string name = absl::StrFormat("/ipcmark.%d.%d", pid, nth);
+    const mqd_t queue = mq_open(name.c_str(), O_RDONLY | O_CLOEXEC);
+    if (queue >= 0) mq_close(queue);
+    if (queue >= 0 || errno == EACCES) queues.insert(name);
+  }
+  std::error_code gone;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(g_has_own_objects ? kOwnQueueList : "/dev/mqueue", gone)) {
+    const std::string name = entry.path().filename().string();
+    if (IsNamedAfter(name, pid)) queues.insert("/" + name);
+  }
+  return {queues.begin(), queues.end()};
+}
+
 uint64_t RemoveObjectsOf(pid_t pid) {
   // Not by /proc/sysvipc/shm, whose lines a reader may miss while others come and go.
   shm_info info;
@@ -163,6 +216,7 @@ uint64_t RemoveObjectsOf(pid_t pid) {
     if (IsNamedAfter(entry.path().filename().string(), pid)) files.push_back(entry.path());
   }
   for (const std::filesystem::path& file : files) removed += std::filesystem::remove(file, gone) ? 1 : 0;
+  for (const std::string& queue : QueuesOf(pid)) removed += mq_unlink(queue.c_str()) == 0 ? 1 : 0;
   return removed;
 }
 

@@ -2,7 +2,8 @@
 #define IPCMARK_STRESS_CENSUS_H_
 
 // What the kernel says of this process and of the objects that it has made, as /proc shows it: the other opinion beside
-// the primitive's own. Looks only at what carries this process' id, since others use the machine, too.
+// the primitive's own. Looks only at what carries this process' id, since others use the machine, too; where the run
+// has an IPC namespace and a /dev/shm of its own, at everything in them.
 
 #include <sys/types.h>
 
@@ -14,7 +15,13 @@
 
 namespace ipcmark::stress {
 
-// How many there are of each: a descriptor by what it refers to, a System V segment, a file in /dev/shm, a child.
+// Whether all System V objects, POSIX queues and files in /dev/shm that this process sees are the run's, and where
+// those queues are then listed (mq_overview(7)). Said by isolation.cc, once, before any fork.
+inline bool g_has_own_objects = false;
+inline constexpr char kOwnQueueList[] = "/dev/shm/.mqueue";
+
+// How many there are of each: a descriptor by what it refers to, a System V segment, a POSIX queue, a file in /dev/shm,
+// a child; with objects of our own also System V semaphores and message queues, which do not say who has made them.
 using Traces = std::map<std::string, int>;
 Traces TakeTraces();
 
@@ -43,8 +50,12 @@ std::vector<SegmentState> AllSegments();
 std::string FindMisfate(std::span<const SegmentState> all, std::span<const int64_t> segments,
                         std::span<const int64_t> mapped);
 
-// Removes the System V segments that process `pid`, which is dead, had made, and its files in /dev/shm. How many there
-// were.
+// The names of the POSIX queues that `pid` has made, of those that are named after it like a file above. Where no list
+// of them is mounted in /dev/mqueue, only the first ones that ipc/kernel_mq would have called so.
+std::vector<std::string> QueuesOf(pid_t pid);
+
+// Removes the System V segments that process `pid`, which is dead, had made, its files in /dev/shm and its POSIX queues
+// (QueuesOf). How many there were.
 uint64_t RemoveObjectsOf(pid_t pid);
 
 // Compares the attach count of each of this process' System V segments with the mappings of it in `processes`, which

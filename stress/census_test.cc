@@ -3,11 +3,14 @@
 #include "stress/census.h"
 
 #include <fcntl.h>
+#include <mqueue.h>
 #include <signal.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -46,6 +49,27 @@ TEST(Census, KnowsWhoseAFileIs) {
   EXPECT_FALSE(IsNamedAfter("ipcmark.12.471", 471)) << "another process's 471st";
   EXPECT_FALSE(IsNamedAfter("sem.a471", 471));
   EXPECT_FALSE(IsNamedAfter("", 471));
+}
+
+// A name that is left between mq_open and mq_unlink; no list of queues need be mounted.
+TEST(Census, RemovesThePosixQueuesOfADeadProcess) {
+  const pid_t child = fork();
+  const auto make = [](pid_t process, int nth) {
+    const std::string name = "/ipcmark." + std::to_string(process) + "." + std::to_string(nth);
+    mq_attr small{};
+    small.mq_maxmsg = 1;
+    small.mq_msgsize = 1;
+    return mq_open(name.c_str(), O_CREAT | O_EXCL | O_RDWR, 0600, &small) >= 0;
+  };
+  if (child == 0) _exit(make(getpid(), 0) && make(getpid(), 1) && make(getppid(), 0) ? 0 : 1);
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_EQ(status, 0);
+  const std::string name = "/ipcmark." + std::to_string(child) + ".";
+  EXPECT_THAT(QueuesOf(child), testing::ElementsAre(name + "0", name + "1"));
+  EXPECT_EQ(RemoveObjectsOf(child), 2);
+  EXPECT_THAT(QueuesOf(child), testing::IsEmpty());
+  EXPECT_EQ(RemoveObjectsOf(getpid()), 1) << "another process's queue was removed, too";
 }
 
 TEST(Census, FindsAMarkedSegmentThatOutlivesItsLastAttachment) {

@@ -52,7 +52,8 @@ bool Driver::Spawn(Position position, uint32_t generation, uint64_t quota) {
 }
 
 uint64_t Driver::Progress() const {
-  uint64_t sum = static_cast<uint64_t>(board_.phase());
+  uint64_t sum = static_cast<uint64_t>(board_.phase()) + board_.shared().audit_steps.load(std::memory_order_relaxed);
+  for (int child = 0; child < group_.size(); ++child) sum += group_.running(child) ? 0 : 1;
   for (const Side side : {Side::kSender, Side::kReceiver}) {
     sum += board_.Completed(side) + board_.used(side);
     for (uint32_t i = 0; i < board_.used(side); ++i) {
@@ -84,11 +85,21 @@ std::string Driver::WhoWaits() const {
                          board_.Completed(Side::kReceiver), kills_[0], kills_[1]);
 }
 
+bool Driver::Cancelled() {
+  const bool cancelled = cancel_ != nullptr && cancel_->load(std::memory_order_relaxed);
+  if (cancelled) error_ = absl::CancelledError("interrupted");
+  return cancelled;
+}
+
+bool Driver::MustGiveUp() {
+  if (Cancelled()) return true;
+  const bool late = os::MonotonicNanos() >= plan_.end_nanos;
+  if (late) error_ = absl::CancelledError("the time was up before its ends were open");
+  return late;
+}
+
 bool Driver::Healthy() {
-  if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) {
-    error_ = absl::CancelledError("interrupted");
-    return false;
-  }
+  if (Cancelled()) return false;
   // Acquire: the text is complete.
   if (board_.shared().surprised.load(std::memory_order_acquire) == 2) {
     unexpected_ = board_.shared().surprise;
@@ -111,20 +122,73 @@ bool Driver::Healthy() {
     worst_recovery_nanos_ = std::max(worst_recovery_nanos_, now - strike_nanos_);
     strike_nanos_ = 0;
   }
+  NoteStarvation();
   if (progress != last_progress_) {
     last_progress_ = progress;
     last_progress_nanos_ = now;
-  } else if (waited_nanos > plan_.liveness_nanos) {
+    patience_.Renew();
+  } else if (patience_.IsOver([&] { return Processes(); })) {
     stuck_ = WhoWaits();
     return false;
   }
   return true;
 }
 
-bool Driver::AllLeft() const {
+void Driver::NoteStarvation() {
+  if (!plan_.LooksForStarvation()) return;
+  const bool traffic = board_.phase() == Phase::kTraffic;
+  for (const Side side : {Side::kSender, Side::kReceiver}) {
+    if (plan_.Ends(side) == 1) continue;
+    std::vector<Starvation>& ends = starvation_[static_cast<int>(side)];
+    while (ends.size() < children(side).size()) ends.emplace_back();
+    const uint64_t all = board_.Completed(side);
+    for (uint32_t i = 0; i < ends.size(); ++i) {
+      const EndLog& log = board_.log(side, i);
+      const bool works = traffic && log.state.load(std::memory_order_relaxed) == EndState::kOpen;
+      const uint64_t completed = log.completed.load(std::memory_order_relaxed);
+      ends[i].Note({.process = group_.pid(children(side)[i]),
+                    .works = works,
+                    .completed = completed,
+                    .others = all - std::min(all, completed)});
+    }
+  }
+}
+
+bool Driver::SomebodyIsOvertaken() const {
+  return std::ranges::any_of(starvation_, [](const std::vector<Starvation>& ends) {
+    return std::ranges::any_of(ends, [](const Starvation& end) {
+      return end.overtaken() >= kStarvedOperations && end.worst_nanos() < kMostStarvedNanos;
+    });
+  });
+}
+
+std::vector<pid_t> Driver::Processes() const {
+  std::vector<pid_t> processes;
+  for (int child = 0; child < group_.size(); ++child) {
+    if (group_.running(child)) processes.push_back(group_.pid(child));
+  }
+  return processes;
+}
+
+bool Driver::AwaitEnd(const char* where, int child) {
+  absl::Status outcome = group_.JoinOne(child, Deadline::Immediate());
+  while (group_.running(child)) {
+    if (!Healthy()) {
+      if (!stuck_.empty()) stuck_ = absl::StrCat(where, outcome.message(), "; ", stuck_);
+      return false;
+    }
+    outcome = group_.JoinOne(child, os::After(kLookNanos));
+  }
+  // It may have been Healthy that saw its end.
+  outcome = group_.JoinOne(child, Deadline::Immediate());
+  if (!outcome.ok()) unexpected_ = std::string(outcome.message());
+  return outcome.ok();
+}
+
+bool Driver::AllReached(EndState state) const {
   for (const Side side : {Side::kSender, Side::kReceiver}) {
     for (uint32_t i = 0; i < board_.used(side); ++i) {
-      if (board_.log(side, i).state.load(std::memory_order_acquire) < EndState::kEnded) return false;
+      if (board_.log(side, i).state.load(std::memory_order_acquire) < state) return false;
     }
   }
   return true;
@@ -138,16 +202,24 @@ bool Driver::SendersDone() const {
 }
 
 bool Driver::Begin() {
+  last_progress_nanos_ = os::MonotonicNanos();
   const uint64_t quota = plan_.fill_limit_messages + plan_.max_messages / plan_.geometry.senders;
   for (const Side side : {Side::kSender, Side::kReceiver}) {
     for (uint32_t slot = 0; slot < plan_.Ends(side); ++slot) {
-      if (!Spawn({side, slot}, 0, quota)) return false;
+      if (MustGiveUp() || !Spawn({side, slot}, 0, quota)) return false;
     }
   }
-  const absl::Status started = group_.Start(os::After(plan_.liveness_nanos));
+  const bool opened = Await([&] { return AllReached(EndState::kOpen) || MustGiveUp(); });
+  if (board_.shared().refused.load(std::memory_order_relaxed) != 0) {
+    if (error_.ok()) error_ = absl::AbortedError(std::exchange(unexpected_, ""));
+    return false;
+  }
+  if (!opened || !error_.ok()) return false;
+  // All that is left to do is to say so.
+  const absl::Status started = group_.Start(os::After(Patience::kMostBounds * plan_.liveness_nanos));
   if (absl::IsDeadlineExceeded(started)) {
     stuck_ = std::string(started.message());
-  } else if (absl::IsCancelled(started) || board_.shared().refused.load(std::memory_order_relaxed) != 0) {
+  } else if (absl::IsCancelled(started)) {
     error_ = started;
   } else if (!started.ok()) {
     unexpected_ = std::string(started.message());
@@ -160,6 +232,7 @@ bool Driver::Begin() {
 bool Driver::Fill() {
   NoteAttachCounts();
   last_progress_nanos_ = os::MonotonicNanos();
+  worst_wait_nanos_ = 0;
   board_.Enter(Phase::kFill);
   return Await([&] { return board_.shared().fill_complete.load(std::memory_order_acquire) != 0; });
 }
@@ -173,8 +246,8 @@ bool Driver::Traffic() {
     if (!Strike(plan_.strikes[i])) return false;
   }
   return Await([&] {
-    return side_extinct_ || TrafficTimeIsOver() || SendersDone() ||
-           board_.Completed(Side::kReceiver) >= plan_.target_messages;
+    const bool enough = TrafficTimeIsOver() || board_.Completed(Side::kReceiver) >= plan_.target_messages;
+    return side_extinct_ || SendersDone() || (enough && !SomebodyIsOvertaken());
   });
 }
 
@@ -196,14 +269,11 @@ bool Driver::Close() {
     // Nobody promised that the survivors would notice.
     return true;
   }
-  if (!Await([&] { return AllLeft(); })) return false;
+  if (!Await([&] { return AllReached(EndState::kEnded); })) return false;
   // Leaving includes closing the end.
-  const absl::Status joined = group_.Join(os::After(plan_.liveness_nanos));
-  if (absl::IsDeadlineExceeded(joined)) stuck_ = absl::StrCat("while closing: ", joined.message());
-  if (absl::IsAborted(joined)) unexpected_ = std::string(joined.message());
-  if (absl::IsCancelled(joined)) error_ = joined;
-  complete_ = joined.ok();
-  return joined.ok() && RunAudit();
+  complete_ = true;
+  for (int child = 0; child < group_.size() && complete_; ++child) complete_ = AwaitEnd("while closing: ", child);
+  return complete_ && RunAudit();
 }
 
 bool Driver::RunAudit() {
@@ -214,28 +284,23 @@ bool Driver::RunAudit() {
     error_ = child.status();
     return false;
   }
-  const absl::Status audited = group_.JoinOne(*child, os::After(plan_.liveness_nanos));
-  if (absl::IsDeadlineExceeded(audited)) stuck_ = "the auditor, alone with the object after traffic";
-  if (absl::IsAborted(audited)) unexpected_ = std::string(audited.message());
-  if (absl::IsCancelled(audited)) error_ = audited;
-  return audited.ok();
+  return AwaitEnd("alone with the object after traffic, ", *child);
 }
 
 void Driver::NoteAttachCounts() {
-  std::vector<pid_t> processes = {getpid()};
-  for (int child = 0; child < group_.size(); ++child) {
-    if (group_.running(child)) processes.push_back(group_.pid(child));
-  }
+  std::vector<pid_t> processes = Processes();
+  processes.push_back(getpid());
   // What an end has forked in the middle of a call may outlive it for a moment, and a process that exits shows no
   // mappings some time before its segments are told so. What is really wrong stays so.
   std::string miscount;
   std::string misfate;
-  const Deadline end = os::After(kExitNanos);
+  Patience patience(kExitNanos);
   do {
     miscount = FindAttachMiscount(processes);
     const std::vector<int64_t> mapped = MappedSegments(processes, plan_.memory);
     misfate = FindMisfate(AllSegments(), mapped, mapped);
-  } while ((!miscount.empty() || !misfate.empty()) && !os::HasPassed(end) && sched_yield() == 0);
+  } while ((!miscount.empty() || !misfate.empty()) && !patience.IsOver([&] { return processes; }) &&
+           sched_yield() == 0);
   if (attach_miscount_.empty()) attach_miscount_ = miscount;
   if (segment_misfate_.empty()) segment_misfate_ = misfate;
 }
@@ -252,7 +317,13 @@ absl::StatusOr<Record> Driver::Run() {
   record.unexpected = unexpected_;
   record.attach_miscount = attach_miscount_;
   record.segment_misfate = segment_misfate_;
+  for (const std::vector<Starvation>& ends : starvation_) {
+    for (const Starvation& end : ends) {
+      record.worst_starved_nanos = std::max(record.worst_starved_nanos, end.worst_nanos());
+    }
+  }
   record.strikes = strikes_;
+  record.excused_nanos = patience_.excused_nanos();
   record.worst_recovery_nanos = worst_recovery_nanos_;
   record.sender_kills = kills_[static_cast<int>(Side::kSender)];
   record.receiver_kills = kills_[static_cast<int>(Side::kReceiver)];
@@ -284,7 +355,8 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
       .target_messages = uint64_t{large ? 600U : 3'000U},
       .max_messages = uint64_t{large ? 6'000U : 40'000U},
       .traffic_nanos = request.traffic_nanos,
-      .liveness_nanos = request.liveness_nanos};
+      .liveness_nanos = request.liveness_nanos,
+      .end_nanos = request.end_nanos};
   if (request.smaller.messages != Smaller::kAll) {
     plan.max_messages = std::min(plan.max_messages, request.smaller.messages);
     // So few are to be sent whatever else the machine does.
@@ -295,6 +367,8 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
   for (Strike& strike : request.fault->strikes(plan, Random(SubSeed(request.seed, kFaultPart)))) {
     if (request.smaller.HasStrike(drawn++)) plan.strikes.push_back(std::move(strike));
   }
+  // More, so that who is overtaken can be told from who is late (starvation.h); target_messages still end the traffic.
+  if (plan.LooksForStarvation() && request.smaller.messages == Smaller::kAll && !large) plan.max_messages = 300'000;
   return plan;
 }
 

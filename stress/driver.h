@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct TrialRequest {
   int64_t traffic_nanos = kDefaultTrafficNanos;
   int64_t liveness_nanos = kDefaultLivenessNanos;
   const std::atomic<bool>* cancel = nullptr;  // may be null; set by a signal handler
+  // CLOCK_MONOTONIC: a trial whose ends are not all open by then is given up.
+  int64_t end_nanos = std::numeric_limits<int64_t>::max();
   // Its messages and strikes; what it says of the geometry is in `geometry` already.
   Smaller smaller = {};
 };
@@ -53,7 +56,7 @@ struct Ends {
   absl::FunctionRef<void()> release;
 };
 
-// Errors: what the system refused before traffic began, and kCancelled.
+// Errors: what the system refused before traffic began, and kCancelled (TrialPlan::end_nanos, too).
 absl::StatusOr<Record> Drive(const TrialPlan& plan, const Ends& ends, const std::atomic<bool>* cancel);
 
 }  // namespace ipcmark::stress

@@ -14,6 +14,8 @@
 #include "ipc/os/futex.h"
 #include "ipc/os/process_group.h"
 #include "stress/driver.h"
+#include "stress/patience.h"
+#include "stress/starvation.h"
 
 namespace ipcmark::stress {
 
@@ -23,7 +25,12 @@ inline constexpr int64_t kLookNanos = 2'000'000;
 class Driver {
  public:
   Driver(const TrialPlan& plan, const Ends& ends, Board board, os::ProcessGroup group, const std::atomic<bool>* cancel)
-      : plan_(plan), ends_(ends), board_(std::move(board)), group_(std::move(group)), cancel_(cancel) {}
+      : plan_(plan),
+        ends_(ends),
+        board_(std::move(board)),
+        group_(std::move(group)),
+        cancel_(cancel),
+        patience_(plan.liveness_nanos) {}
 
   absl::StatusOr<Record> Run();
 
@@ -48,12 +55,24 @@ class Driver {
   // Waits until `condition`, for as long as something happens.
   template <typename Condition>
   bool Await(const Condition& condition);
+  // Waits until `child` has come to its end, likewise. False: it has not (`where` goes before what is said of it), or
+  // not in order.
+  bool AwaitEnd(const char* where, int child);
   bool Healthy();
+  // Both say so in error_. MustGiveUp: while ends are being opened, which of thousands takes its time.
+  bool Cancelled();
+  bool MustGiveUp();
+  [[nodiscard]] std::vector<pid_t> Processes() const;
   [[nodiscard]] uint64_t Progress() const;
+  // Looks who is overtaken, while there is traffic that nothing strikes.
+  void NoteStarvation();
+  // Somebody is, by so many that it would be a breach if it went on.
+  [[nodiscard]] bool SomebodyIsOvertaken() const;
   [[nodiscard]] uint64_t Completed() const {
     return board_.Completed(Side::kSender) + board_.Completed(Side::kReceiver);
   }
-  [[nodiscard]] bool AllLeft() const;
+  // Every end is at `state` or beyond it.
+  [[nodiscard]] bool AllReached(EndState state) const;
   [[nodiscard]] bool SendersDone() const;
   // Whether the other side has ends that still send or receive.
   [[nodiscard]] bool HasPartners(Side side) const {
@@ -82,6 +101,8 @@ class Driver {
   bool side_extinct_ = false;
   bool complete_ = false;
   int64_t traffic_end_nanos_ = 0;
+  Patience patience_;
+  std::vector<Starvation> starvation_[2];  // by index
   uint64_t last_progress_ = 0;
   int64_t last_progress_nanos_ = 0;
   bool ending_ = false;

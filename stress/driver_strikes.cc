@@ -56,12 +56,8 @@ bool Driver::Kill(Position victim, const struct Strike& strike) {
   } else {
     group_.KillAndReap(child);
   }
-  const absl::Status outcome = group_.JoinOne(child, os::After(plan_.liveness_nanos));
-  if (!outcome.ok()) {
-    // It had died already, of something else.
-    unexpected_ = std::string(outcome.message());
-    return false;
-  }
+  // False, too, when it had died already, of something else.
+  if (!AwaitEnd("told to exit, ", child)) return false;
   board_.log(victim.side, index).state.store(EndState::kKilled, std::memory_order_relaxed);
   --alive_[side];
   ++kills_[side];
@@ -90,11 +86,9 @@ bool Driver::SendAway(Position victim, bool* gone) {
     return log.order.compare_exchange_strong(asked, Order::kNone, std::memory_order_relaxed);
   });
   if (!healthy || !*gone) return healthy;
-  const absl::Status outcome = group_.JoinOne(child, os::After(plan_.liveness_nanos));
-  if (absl::IsDeadlineExceeded(outcome)) stuck_ = absl::StrCat("while closing: ", outcome.message());
-  if (absl::IsAborted(outcome)) unexpected_ = std::string(outcome.message());
+  if (!AwaitEnd("while closing: ", child)) return false;
   --alive_[static_cast<int>(victim.side)];
-  return outcome.ok();
+  return true;
 }
 
 bool Driver::Replace(Position victim, const struct Strike& strike) {

@@ -12,7 +12,6 @@ void NoteTimes(const EndLog& log, Record* record) {
   record->most_early_nanos = std::max(record->most_early_nanos, log.most_early_nanos);
   record->worst_lateness_nanos = std::max(record->worst_lateness_nanos, log.worst_lateness_nanos);
   record->most_overtaken = std::max(record->most_overtaken, log.most_overtaken);
-  record->worst_starved_nanos = std::max(record->worst_starved_nanos, log.worst_starved_nanos);
 }
 
 // Intact deliveries first. A torn one then stands in for the message that it claims to be, if that is missing: it is

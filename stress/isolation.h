@@ -11,7 +11,6 @@
 //               made. It can be killed, too, and knows only segments that the runner or a process of janitor.h has
 //               created and files in /dev/shm with their process ids in their names.
 
-#include <span>
 #include <string>
 
 #include "absl/status/status.h"
@@ -19,9 +18,9 @@
 namespace ipcmark::stress {
 
 // `how`: "namespaces" (else a janitor, where they are refused), "janitor", or "none", for the test of this test.
-// `outside`: paths that must stay what they are for everybody else; one in /dev/shm leaves that directory to a janitor.
-// To be called by a process of one thread before it makes anything. An error: not even a janitor could be had.
-absl::Status Isolate(const std::string& how, std::span<const std::string> outside);
+// To be called by a process of one thread before it makes anything; files in /dev/shm that it is to reach later must be
+// open. An error: not even a janitor could be had.
+absl::Status Isolate(const std::string& how);
 
 }  // namespace ipcmark::stress
 

@@ -3,14 +3,18 @@
 #include "stress/isolation.h"
 
 #include <fcntl.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -22,6 +26,8 @@
 #include "gtest/gtest.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/fd.h"
+#include "stress/census.h"
+#include "stress/die_with.h"
 #include "stress/janitor.h"
 
 namespace ipcmark::stress {
@@ -142,7 +148,7 @@ bool IsRemoved(bool entrusted) {
   if (runner == 0) {
     setpgid(0, 0);
     // The janitor alone keeps it open when the runner and the victim are gone.
-    if (!Isolate("janitor", {}).ok()) _exit(1);
+    if (!Isolate("janitor").ok()) _exit(1);
     const pid_t victim = fork();
     if (victim == 0) {
       char byte = 0;
@@ -175,6 +181,64 @@ bool IsRemoved(bool entrusted) {
 TEST(Isolation, JanitorRemovesWhatAVictimLeftThatIsEntrustedToIt) {
   EXPECT_TRUE(IsRemoved(true));
   EXPECT_FALSE(IsRemoved(false)) << "who has removed it?";
+}
+
+// In a child, which has namespaces of its own from then on. 0: all was found.
+int FindWhatIsLeftInNamespaces() {
+  if (!Isolate("namespaces").ok() || !g_has_own_objects) return 2;
+  const Traces before = TakeTraces();
+  if (!FindLeftBehind(before, TakeTraces()).empty()) return 3;
+  const auto finds = [&](const std::string& what) {
+    const std::string found = FindLeftBehind(before, TakeTraces());
+    if (found.find(what) == std::string::npos) fprintf(stderr, "%s: %s\n", what.c_str(), found.c_str());
+    return found.find(what) != std::string::npos;
+  };
+  mq_attr small{};
+  small.mq_maxmsg = 1;
+  small.mq_msgsize = 1;
+  mq_close(mq_open("/somebody's", O_CREAT | O_RDWR, 0600, &small));
+  if (!finds("POSIX queue /somebody's")) return 4;
+  mq_unlink("/somebody's");
+  const int semaphores = semget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
+  if (!finds("System V object (sem) " + std::to_string(semaphores))) return 5;
+  semctl(semaphores, 0, IPC_RMID);
+  const int messages = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+  if (!finds("System V object (msg) " + std::to_string(messages))) return 6;
+  msgctl(messages, IPC_RMID, nullptr);
+  close(open("/dev/shm/anything", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+  if (!finds("file /dev/shm/anything")) return 7;
+  unlink("/dev/shm/anything");
+  return FindLeftBehind(before, TakeTraces()).empty() ? 0 : 8;
+}
+
+TEST(Isolation, NothingLeftInItsNamespacesIsOverlooked) {
+  const pid_t child = fork();
+  if (child == 0) _exit(FindWhatIsLeftInNamespaces());
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 2) GTEST_SKIP() << "this machine refuses such namespaces";
+  EXPECT_EQ(status, 0);
+}
+
+// What a spinner of cpu_starvation and a victim of a sweep do first. Their parent may die before it.
+TEST(DieWith, EndsWhoseParentHasDiedAlready) {
+  int lives[2];
+  ASSERT_EQ(pipe2(lives, O_CLOEXEC), 0);
+  const pid_t parent = fork();
+  if (parent == 0) {
+    const pid_t self = getpid();
+    if (fork() == 0) {
+      while (getppid() == self) sched_yield();
+      DieWith(self);
+      for (;;) pause();
+    }
+    _exit(0);
+  }
+  close(lives[1]);
+  waitpid(parent, nullptr, 0);
+  pollfd ended = {.fd = lives[0], .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&ended, 1, static_cast<int>(kBoundNanos / 1'000'000)), 1);
+  close(lives[0]);
 }
 
 // Else the two tests above would pass whatever happens.

@@ -4,7 +4,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,6 +38,12 @@ void HandleSignals() {
 int Fail(absl::string_view sentence) {
   absl::FPrintF(stderr, "stress: %s\n", sentence);
   return kExitUsage;
+}
+
+// What was found outweighs what the system refused afterwards; both are said.
+int Conclude(const absl::Status& status, bool broken) {
+  const int refused = status.ok() ? kExitFine : Fail(status.message());
+  return broken ? kExitBroken : refused;
 }
 
 template <typename Values>
@@ -89,12 +94,13 @@ absl::Status CheckNames(const Options& options) {
   return status;
 }
 
-absl::Status IsolateRun(const Options& options) {
-  const char* queues = getenv("IPCMARK_QUEUE_DIR");
-  std::error_code ignored;
-  const std::string outside[] = {queues == nullptr ? "" : queues, options.json,
-                                 std::filesystem::current_path(ignored).string()};
-  return Isolate(options.isolation, outside);
+// Queues anywhere else would outlive a run that is killed.
+void KeepQueuesInDevShm() {
+  const char* named = getenv("IPCMARK_QUEUE_DIR");
+  if (named != nullptr) {
+    absl::FPrintF(stderr, "stress: IPCMARK_QUEUE_DIR=%s is left aside: the queues of a run lie in /dev/shm\n", named);
+  }
+  unsetenv("IPCMARK_QUEUE_DIR");
 }
 
 int Main(std::span<const char* const> arguments) {
@@ -110,16 +116,17 @@ int Main(std::span<const char* const> arguments) {
     ListSweeps(*options, PrimitiveTable());
     return kExitFine;
   }
-  const absl::Status writable = options->json.empty() || options->list ? absl::OkStatus() : MayWrite(options->json);
-  if (!writable.ok()) return Fail(writable.message());
+  const absl::StatusOr<ResultFile> json = ResultFile::Open(options->list ? "" : options->json);
+  if (!json.ok()) return Fail(json.status().message());
   // Early: on a busy machine a Ctrl-C may come before the first trial.
   HandleSignals();
-  const absl::Status isolated = IsolateRun(*options);
+  const absl::Status isolated = Isolate(options->isolation);
   if (!isolated.ok()) return Fail(isolated.message());
+  KeepQueuesInDevShm();
   if (options->sweep) {
-    const absl::StatusOr<bool> broken = RunSweeps(*options, TargetLabel(), PrimitiveTable(), &g_cancel);
-    if (!broken.ok()) return Fail(broken.status().message());
-    return *broken ? kExitBroken : kExitFine;
+    bool broken = false;
+    const absl::Status swept = RunSweeps(*options, TargetLabel(), PrimitiveTable(), &g_cancel, *json, &broken);
+    return Conclude(swept, broken);
   }
   const Catalogue catalogue =
       MakeCatalogue(PrimitiveTable(), {.primitive = options->primitive,
@@ -133,14 +140,11 @@ int Main(std::span<const char* const> arguments) {
   absl::PrintF("seed %d\n", options->seed);
   fflush(stdout);
   Runner runner(*options, TargetLabel(), catalogue, &g_cancel);
-  const absl::Status status = runner.Run();
-  if (!status.ok()) return Fail(status.message());
+  absl::Status status = runner.Run();
+  if (!status.ok() && !runner.broken()) return Fail(status.message());
   PrintSummary(runner.results());
-  if (!options->json.empty()) {
-    const absl::Status written = WriteJson(runner.results(), options->json);
-    if (!written.ok()) return Fail(written.message());
-  }
-  return runner.broken() ? kExitBroken : kExitFine;
+  status.Update(json->Write(ToJson(runner.results())));
+  return Conclude(status, runner.broken());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -45,6 +46,7 @@ class Minimizer {
                    : static_cast<uint64_t>(std::bit_width(request.smaller.strikes));
     request_.liveness_nanos = kMinimizeLivenessNanos;
     request_.traffic_nanos = kDefaultTrafficNanos;
+    request_.end_nanos = std::numeric_limits<int64_t>::max();
   }
 
   Smallest Run() {

@@ -1,16 +1,18 @@
 #include "stress/notice_check.h"
 
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <vector>
 
 #include "ipc/os/clock.h"
 #include "ipc/os/process_state.h"
+#include "stress/die_with.h"
+#include "stress/patience.h"
 #include "stress/random.h"
 
 namespace ipcmark::stress {
@@ -19,6 +21,8 @@ namespace {
 constexpr uint64_t kSteps = 60;
 constexpr uint64_t kManyMessages = 200;
 constexpr size_t kStepsShown = 12;
+// Between two looks at what lets a notification wait.
+constexpr int64_t kLookNanos = 5'000'000;
 
 // Queued and not merged, so that two of them are seen as two.
 int NoticeSignal() { return SIGRTMIN + 3; }
@@ -28,8 +32,7 @@ pid_t Fork(absl::FunctionRef<bool()> body) {
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child != 0) return child;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(1);
+  DieWith(parent);
   _exit(body() ? 0 : 1);
 }
 
@@ -57,7 +60,10 @@ class Check {
   Check& operator=(const Check&) = delete;
 
   NoticeFinding Run() {
-    for (uint64_t step = 0; step < kSteps && finding_.breach[0] == '\0'; ++step) Step();
+    for (uint64_t step = 0; step < kSteps && finding_.breach[0] == '\0'; ++step) {
+      Step();
+      operations_.progressed();
+    }
     if (finding_.breach[0] == '\0') Empty();
     if (finding_.breach[0] == '\0') KeepUpWithASender();
     operations_.notify(nullptr);
@@ -72,12 +78,15 @@ class Check {
              seen, steps_.size(), steps_.substr(steps_.size() - shown).c_str());
   }
 
-  // Whether a notification is there, or comes within `nanos`, with the number of the last registration.
-  bool Take(int64_t nanos) {
-    const timespec wait = {.tv_sec = nanos / os::kNanosPerSecond, .tv_nsec = nanos % os::kNanosPerSecond};
+  // Whether a notification is there, or comes in time if one is `due`, with the number of the last registration.
+  bool Take(bool due) {
+    const timespec wait = os::ToTimespec(due ? kLookNanos : 0);
     siginfo_t info;
     int taken = -1;
-    while ((taken = sigtimedwait(&signals_, &info, &wait)) < 0 && errno == EINTR) {
+    Patience patience(patience_nanos_);
+    const auto processes = [] { return std::vector<pid_t>{getpid()}; };
+    while ((taken = sigtimedwait(&signals_, &info, &wait)) < 0 && (due || errno == EINTR)) {
+      if (due && patience.IsOver(processes)) break;
     }
     if (taken < 0) return false;
     if (info.si_value.sival_int != number_) Break("the value of the last registration", "that of another one");
@@ -86,11 +95,11 @@ class Check {
 
   void Expect(bool notification, const char* after) {
     // A signal from another process may take its time; one that should not come would be there by now.
-    const bool came = Take(notification ? patience_nanos_ : 0);
+    const bool came = Take(notification);
     if (notification && !came) Break("a notification", after);
     if (!notification && came) Break("no notification", after);
     if (notification && came) ++finding_.expected;
-    if (came && Take(0)) Break("one notification for a registration", "two");
+    if (came && Take(/*due=*/false)) Break("one notification for a registration", "two");
   }
 
   IoResult Register() {
@@ -179,13 +188,16 @@ class Check {
     registered_ = true;
   }
 
-  // Until `child` sleeps in the kernel, which it does nowhere but at its goal.
+  // Until `child` sleeps in the kernel, which it does nowhere but at its goal. False: it has ended, or does something
+  // else for longer than it may.
   [[nodiscard]] bool AwaitSleep(pid_t child) const {
-    for (const Deadline end = os::After(patience_nanos_); !os::HasPassed(end); sched_yield()) {
+    Patience patience(patience_nanos_);
+    do {
       const char state = os::ProcessState(child);
       if (state == 'S') return true;
       if (state == 'Z' || state == '?') return false;
-    }
+      sched_yield();
+    } while (!patience.IsOver([&] { return std::vector<pid_t>{child}; }));
     return false;
   }
 
@@ -204,21 +216,22 @@ class Check {
       if (!Register().ok()) Break("a registration when the last one was used up", "it refused");
       const uint64_t before = got;
       while (operations_.receive()) ++got;
+      if (got > before) operations_.progressed();
       if (got >= kManyMessages) break;
       // The object was empty when the last receive came back, and a message is still to come.
-      if (!Take(patience_nanos_)) {
+      if (!Take(/*due=*/true)) {
         Break("a notification of the next message", before == got ? "none" : "none after some were taken");
       } else {
         ++finding_.expected;
       }
-      if (Take(0)) Break("one notification for a registration", "two");
+      if (Take(/*due=*/false)) Break("one notification for a registration", "two");
     }
     const bool broken = finding_.breach[0] != '\0';
     const bool sent = Reap(sender, broken ? SIGKILL : 0);
     if (!broken && !sent) Break("every message to be sent", "the sender fail");
     // The last registration may have been used up by a message that was taken at once.
-    Take(0);
-    if (Take(0)) Break("one notification for a registration", "two");
+    Take(/*due=*/false);
+    if (Take(/*due=*/false)) Break("one notification for a registration", "two");
   }
 
   const NoticeOperations& operations_;

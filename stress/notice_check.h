@@ -29,6 +29,7 @@ struct NoticeOperations {
   absl::FunctionRef<bool()> register_elsewhere;
   absl::FunctionRef<bool()> receive_waiting;
   absl::FunctionRef<bool(uint64_t messages)> send_many;
+  absl::FunctionRef<void()> progressed;  // called after each step; how many there are is bounded
 };
 
 struct NoticeFinding {
@@ -36,7 +37,8 @@ struct NoticeFinding {
   char breach[200];   // "" or "expected ..., seen ..."
 };
 
-// The object is empty and holds at least one message. Nothing waits longer than `patience_nanos`.
+// The object is empty and holds at least one message. Nothing waits longer than `patience_nanos` of time that the
+// processes could use (patience.h).
 NoticeFinding CheckNotices(const NoticeOperations& operations, uint64_t seed, int64_t patience_nanos);
 
 }  // namespace ipcmark::stress

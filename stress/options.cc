@@ -22,6 +22,7 @@ namespace {
 constexpr absl::string_view kSeeHelp = "; see --help";
 // About three years; keeps the nanoseconds in range.
 constexpr uint64_t kMostSeconds = 100'000'000;
+constexpr uint64_t kMostTrafficMillis = 60'000;
 
 absl::Status ParseNumber(absl::string_view flag, absl::string_view text, uint64_t least, uint64_t most,
                          uint64_t* value) {
@@ -48,9 +49,9 @@ absl::Status ParsePoints(absl::string_view text, Options* options) {
   if (parts.size() != 2) {
     return absl::InvalidArgumentError(absl::StrCat("--points=", text, " is neither FROM:TO nor syscalls", kSeeHelp));
   }
-  absl::Status status = ParseNumber("--points", parts[0], 0, kNoLimit, &options->first_point);
-  status.Update(ParseNumber("--points", parts[1], options->first_point + 1, kNoLimit, &options->last_point));
-  return status;
+  absl::Status status = ParseNumber("--points", parts[0], 0, kNoLimit - 1, &options->first_point);
+  if (!status.ok()) return status;
+  return ParseNumber("--points", parts[1], options->first_point + 1, kNoLimit, &options->last_point);
 }
 
 // "none", or numbers from 1 on with commas between them.
@@ -138,17 +139,18 @@ bool ParseWord(absl::string_view argument, Options* options) {
 }
 
 bool NeedsValue(absl::string_view argument) {
-  constexpr absl::string_view kFlags[] = {"--seconds",   "--trials",          "--seed",  "--scenario", "--primitive",
-                                          "--fault",     "--invariant",       "--json",  "--points",   "--senders",
-                                          "--receivers", "--depth",           "--bytes", "--messages", "--strikes",
-                                          "--isolation", "--minimize-seconds"};
+  constexpr absl::string_view kFlags[] = {
+      "--seconds",   "--trials",   "--seed",    "--scenario",  "--primitive",        "--fault",
+      "--invariant", "--json",     "--points",  "--senders",   "--receivers",        "--depth",
+      "--bytes",     "--messages", "--strikes", "--isolation", "--minimize-seconds", "--traffic-ms"};
   return std::ranges::find(kFlags, absl::StripSuffix(argument, "=")) != std::end(kFlags);
 }
 
 // Of --sweep, what means nothing without it or with it.
 absl::Status CheckSweep(const Options& options, std::span<const char* const> arguments) {
-  constexpr absl::string_view kOfTrials[] = {"--fault", "--invariant", "--minimize-seconds", "--senders", "--receivers",
-                                             "--depth", "--bytes",     "--messages",         "--strikes"};
+  constexpr absl::string_view kOfTrials[] = {
+      "--fault", "--invariant", "--minimize-seconds", "--traffic-ms", "--senders", "--receivers",
+      "--depth", "--bytes",     "--messages",         "--strikes"};
   for (const absl::string_view argument : arguments) {
     const absl::string_view flag = argument.substr(0, argument.find('='));
     if (flag == "--points" && !options.sweep) {
@@ -188,6 +190,8 @@ absl::StatusOr<Options> ParseOptions(std::span<const char* const> arguments) {
       status = ParseNumber("--seed", value, 0, kNoLimit, &options.seed);
     } else if (absl::ConsumePrefix(&value, "--scenario=")) {
       status = ParseScenario(value, &options);
+    } else if (absl::ConsumePrefix(&value, "--traffic-ms=")) {
+      status = ParseNumber("--traffic-ms", value, 1, kMostTrafficMillis, &options.traffic_millis);
     } else if (absl::ConsumePrefix(&value, "--minimize-seconds=")) {
       status = ParseNumber("--minimize-seconds", value, 0, kMostSeconds, &options.minimize_seconds);
     } else if (ParseWord(argument, &options)) {
@@ -218,9 +222,11 @@ std::string HelpText(const std::string& target) {
       R"(Runs scenarios against every primitive: real processes send checksummed messages while a fault strikes, and after
 each trial every invariant is checked. --list ends with the faults and the invariants.
 
-  --seconds=N        stop after about N seconds (default 10, with --trials: no limit)
+  --seconds=N        begin no trial after N seconds and finish the one at hand (default 10, with --trials: no limit)
   --trials=N         stop after N trials of each scenario (default: no limit)
-  --seed=S           decide everything that is random by S (default: a new one, which is printed)
+  --seed=S           draw by S what the trials do: messages, how an end waits, victims and moments of strikes (default: a new
+                     one, which is printed). How the processes interleave is the machine's, and how many strikes fit into
+                     the time of traffic: the first one always happens, so a replay may need some tries
   --scenario=REGEX   run the scenarios in whose names REGEX (POSIX extended) is found (default: all)
   --primitive=NAME   only this primitive
   --fault=NAME       only this fault
@@ -228,12 +234,14 @@ each trial every invariant is checked. --list ends with the faults and the invar
   --minimize-seconds=N  for so long look for a smaller trial that breaks the same (default 10, 0: do not)
   --senders=N --receivers=N --depth=N --bytes=N --messages=N --strikes=1,4
                      make each trial so small: of a scenario's own (--strikes=none: nothing strikes)
+  --traffic-ms=N     let each trial's traffic last for N milliseconds (default 40, less where many scenarios share little
+                     time)
   --json=FILE        write the results to FILE as JSON, too
   --isolation=HOW    what removes the run's kernel objects if it is killed itself: namespaces (of IPC and of /dev/shm, the
                      default; where they are refused, a janitor), janitor (a process that outlives the run), none
   --sweep            instead: SIGKILL at every instruction and inside every system call of each call of what promises to
                      survive it (send, receive, open, close, create, ...); --scenario chooses among names like
-                     pipe/send, --trials=N tries N points of each call
+                     mmap_queue/send, --trials=N tries N points of each call
   --points=FROM:TO   of a sweep: only these points of each call; --points=syscalls: before, inside and behind each
                      system call
   --list             print the scenarios (with --sweep: the calls), and what is skipped and why
@@ -252,7 +260,8 @@ Examples:
 A broken scenario prints the command that replays its trial, and is not run again. Ctrl-C ends the run with the summary
 so far.
 
-Exit status: 0 nothing was broken, 1 an invariant was broken, 2 bad usage or the system refused (its words say what).
+Exit status: 0 nothing was broken in what was run (the summary says what was not reached, after Ctrl-C or when the time
+was up), 1 an invariant was broken, 2 bad usage or the system refused (its words say what).
 )");
 }
 

@@ -47,6 +47,7 @@ struct Options {
   std::string json;                      // a file for the results, "" : none
   std::string isolation = "namespaces";  // isolation.h
   Smaller smaller;                       // than a scenario says
+  uint64_t traffic_millis = 0;           // of each trial; 0: what the run's time allows
   uint64_t minimize_seconds = 10;        // for the smallest case that breaks the same; 0: do not look for one
   bool sweep = false;
   uint64_t first_point = 0;        // of a sweep

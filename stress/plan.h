@@ -90,8 +90,14 @@ struct TrialPlan {
   uint64_t target_messages;
   uint64_t max_messages;
   int64_t traffic_nanos;
-  // How long nothing at all may happen before the trial counts as stuck.
+  // How long nothing at all may happen before the trial counts as stuck, in time in which it could (patience.h).
   int64_t liveness_nanos;
+  // TrialRequest::end_nanos.
+  int64_t end_nanos;
+
+  // Whoever is struck may wait. Of those that spin, with more of them than CPUs, only those go on that have a CPU when
+  // there is something for them, and that is the scheduler's to decide.
+  [[nodiscard]] bool LooksForStarvation() const { return strikes.empty() && geometry.wait != Wait::kSpin; }
 
   [[nodiscard]] uint32_t Ends(Side side) const { return side == Side::kSender ? geometry.senders : geometry.receivers; }
   // Logs that are needed at most: every victim may bring a replacement.

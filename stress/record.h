@@ -45,9 +45,6 @@ struct Audit {
   NoticeFinding notices;  // only where its ends know notifications
 };
 
-// To be overtaken by fewer is what any queue without turns does.
-inline constexpr uint64_t kStarvedOperations = 1'000;
-
 struct ReceiverHistory {
   uint32_t slot;
   bool killed;
@@ -91,11 +88,13 @@ struct Record {
   int64_t worst_recovery_nanos = 0;  // from the end of a strike until the next operation completed
   int64_t worst_end_wait_nanos = 0;
   // While one operation waited, from its first attempt until it was ok, others of its side completed so many, at most;
-  // and the longest such wait in which they were kStarvedOperations or more (invariants/fairness.cc).
+  // and the longest such wait that counts for fairness (starvation.h), looked for where nothing strikes.
   uint64_t most_overtaken = 0;
   int64_t worst_starved_nanos = 0;
   // How long after its deadline an operation came back with kDeadline, at most.
   int64_t worst_lateness_nanos = 0;
+  // Time in which somebody was kept from running while others waited (patience.h), and which counts for no bound.
+  int64_t excused_nanos = 0;
 };
 
 }  // namespace ipcmark::stress

@@ -1,10 +1,13 @@
 #include "stress/report.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <map>
-#include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -27,10 +30,11 @@ std::map<std::string, Tally> ByFault(const Results& results) {
 }
 
 void PrintFaults(const Results& results) {
-  absl::PrintF("%-20s %7s %8s %6s %9s %12s\n", "fault", "trials", "strikes", "kills", "survivors", "recovery/ms");
+  absl::PrintF("%-20s %7s %8s %6s %9s %12s %8s\n", "fault", "trials", "strikes", "kills", "survivors", "recovery/ms",
+               "late/ms");
   for (const auto& [name, tally] : ByFault(results)) {
-    absl::PrintF("%-20s %7d %8d %6d %9d %12.1f\n", name, tally.trials, tally.strikes, tally.kills, tally.survivors,
-                 Millis(tally.worst_recovery_nanos));
+    absl::PrintF("%-20s %7d %8d %6d %9d %12.1f %8.1f\n", name, tally.trials, tally.strikes, tally.kills,
+                 tally.survivors, Millis(tally.worst_recovery_nanos), Millis(tally.worst_lateness_nanos));
   }
 }
 
@@ -62,6 +66,8 @@ std::string Replays(const ScenarioResult& result) {
   return text;
 }
 
+}  // namespace
+
 std::string ToJson(const Results& results) {
   std::vector<std::string> scenarios;
   for (size_t i = 0; i < results.scenarios.size(); ++i) {
@@ -89,8 +95,6 @@ std::string ToJson(const Results& results) {
       results.seed, results.memory.settled_bytes(), results.memory.growth_bytes(), absl::StrJoin(scenarios, ",\n"),
       absl::StrJoin(faults, ",\n"), absl::StrJoin(skipped, ",\n"));
 }
-
-}  // namespace
 
 void Tally::Add(const Record& record) {
   ++trials;
@@ -182,21 +186,29 @@ std::string Quoted(const std::string& text) {
 
 namespace {
 
-// `mode`: fopen(3)'s.
-absl::Status WriteInto(const std::string& text, const std::string& path, const char* mode) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> file(fopen(path.c_str(), mode), fclose);
-  if (file == nullptr || fwrite(text.data(), 1, text.size(), file.get()) != text.size() || fflush(file.get()) != 0) {
-    return os::SyscallError(absl::StrFormat("write(%s)", path), errno, "give --json= a file that can be written");
-  }
-  return absl::OkStatus();
+absl::Status Refused(const char* call, const std::string& path) {
+  return os::SyscallError(absl::StrFormat("%s(%s)", call, path), errno, "give --json= a file that can be written");
 }
 
 }  // namespace
 
-absl::Status WriteText(const std::string& text, const std::string& path) { return WriteInto(text, path, "we"); }
+absl::StatusOr<ResultFile> ResultFile::Open(const std::string& path) {
+  if (path.empty()) return ResultFile(path, os::Fd());
+  os::Fd file(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+  if (!file.valid()) return Refused("open", path);
+  return ResultFile(path, std::move(file));
+}
 
-absl::Status MayWrite(const std::string& path) { return WriteInto("", path, "ae"); }
-
-absl::Status WriteJson(const Results& results, const std::string& path) { return WriteText(ToJson(results), path); }
+absl::Status ResultFile::Write(const std::string& text) const {
+  if (!file_.valid()) return absl::OkStatus();
+  // A pipe has no length.
+  if (ftruncate(file_.get(), 0) != 0 && errno != EINVAL) return Refused("ftruncate", path_);
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t bytes = write(file_.get(), text.data() + done, text.size() - done);
+    if (bytes < 0 && errno != EINTR) return Refused("write", path_);
+    done += bytes > 0 ? static_cast<size_t>(bytes) : 0;
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace ipcmark::stress

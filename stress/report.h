@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ipc/os/fd.h"
 #include "stress/memory_watch.h"
 #include "stress/minimize.h"
 #include "stress/record.h"
@@ -60,14 +62,26 @@ struct Results {
 // A table of all scenarios, the skipped ones, one line per fault and one about everything.
 void PrintSummary(const Results& results);
 
-// The same as JSON. One sentence when the file cannot be written.
-absl::Status WriteJson(const Results& results, const std::string& path);
+// The same as JSON.
+std::string ToJson(const Results& results);
 
-// For those who write JSON: `text` as a JSON string, and a file with `text`, or one sentence why not.
+// `text` as a JSON string.
 std::string Quoted(const std::string& text);
-absl::Status WriteText(const std::string& text, const std::string& path);
-// Whether WriteText could write there, asked before hours of work; makes the file.
-absl::Status MayWrite(const std::string& path);
+
+// Where the results go. Opened before hours of work, and before the run has a /dev/shm of its own in which its path
+// would name another file. Errors are one sentence.
+class ResultFile {
+ public:
+  // Makes the file, and leaves what is in it until Write. "": Write does nothing.
+  static absl::StatusOr<ResultFile> Open(const std::string& path);
+  // In the place of what was there.
+  absl::Status Write(const std::string& text) const;
+
+ private:
+  ResultFile(std::string path, os::Fd file) : path_(std::move(path)), file_(std::move(file)) {}
+  std::string path_;
+  os::Fd file_;
+};
 
 }  // namespace ipcmark::stress
 

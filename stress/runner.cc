@@ -17,6 +17,7 @@ namespace {
 
 // The shortest traffic that still lets a fault strike something.
 constexpr int64_t kLeastTrafficNanos = 5'000'000;
+constexpr int64_t kNanosPerMilli = 1'000'000;
 
 }  // namespace
 
@@ -34,7 +35,7 @@ std::vector<Breach> FindBreaches(const Record& record, const std::string& only) 
 uint64_t TrialSeed(uint64_t seed, uint64_t nth) { return nth == 0 ? seed : SubSeed(seed, nth); }
 
 std::string ReplayCommand(const std::string& target, uint64_t trial_seed, const std::string& scenario,
-                          const Smaller& smaller) {
+                          const Smaller& smaller, int64_t traffic_nanos) {
   std::string command =
       absl::StrFormat("./bazelw run %s -- --seed=%d --scenario='^%s$' --trials=1", target, trial_seed, scenario);
   for (const auto& [flag, value] :
@@ -42,6 +43,8 @@ std::string ReplayCommand(const std::string& target, uint64_t trial_seed, const 
         std::pair(" --depth=", smaller.depth_messages), std::pair(" --bytes=", smaller.message_bytes)}) {
     if (value != 0) absl::StrAppend(&command, flag, value);
   }
+  if (traffic_nanos != kDefaultTrafficNanos)
+    absl::StrAppend(&command, " --traffic-ms=", traffic_nanos / kNanosPerMilli);
   if (smaller.messages != Smaller::kAll) absl::StrAppend(&command, " --messages=", smaller.messages);
   if (smaller.strikes == Smaller::kAll) return command;
   std::vector<int> strikes;
@@ -64,6 +67,9 @@ Runner::Runner(const Options& options, std::string target, Catalogue catalogue, 
   // A small budget is shared out, so that as many scenarios as possible have their turn. Half of it is for forking.
   const auto scenarios = static_cast<int64_t>(std::max<size_t>(catalogue_.scenarios.size(), 1));
   traffic_nanos_ = std::clamp((end_nanos_ - begin_nanos_) / (2 * scenarios), kLeastTrafficNanos, kDefaultTrafficNanos);
+  // Whole ones, for the command that replays a trial.
+  traffic_nanos_ -= traffic_nanos_ % kNanosPerMilli;
+  if (options.traffic_millis != 0) traffic_nanos_ = static_cast<int64_t>(options.traffic_millis) * kNanosPerMilli;
 }
 
 const char* Runner::ReasonToStop() const {
@@ -120,6 +126,7 @@ absl::Status Runner::RunOne(size_t at) {
                                 .seed = trial_seed,
                                 .traffic_nanos = traffic_nanos_,
                                 .cancel = cancel_,
+                                .end_nanos = end_nanos_,
                                 .smaller = options_.smaller};
   const absl::StatusOr<Record> record = scenario.primitive->run(request);
   if (absl::IsCancelled(record.status())) return absl::OkStatus();
@@ -132,7 +139,7 @@ absl::Status Runner::RunOne(size_t at) {
   if (!result.breaches.empty()) {
     ++broken_;
     result.broken_seed = trial_seed;
-    result.replay = ReplayCommand(target_, trial_seed, scenario.name, options_.smaller);
+    result.replay = ReplayCommand(target_, trial_seed, scenario.name, options_.smaller, traffic_nanos_);
     PrintBreaches(scenario, result);
     FindSmallest(scenario, request, *record, &result);
   }

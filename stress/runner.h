@@ -28,7 +28,7 @@ uint64_t TrialSeed(uint64_t seed, uint64_t nth);
 
 // The command that runs that trial again.
 std::string ReplayCommand(const std::string& target, uint64_t trial_seed, const std::string& scenario,
-                          const Smaller& smaller = {});
+                          const Smaller& smaller = {}, int64_t traffic_nanos = kDefaultTrafficNanos);
 
 class Runner {
  public:

@@ -176,16 +176,11 @@ uint64_t Script::CompletedByOthers() const {
   return board_.Completed(side_) - log_.completed.load(std::memory_order_relaxed);
 }
 
-void Script::BeginWait() {
-  others_before_ = CompletedByOthers();
-  wait_began_nanos_ = os::MonotonicNanos();
-}
+void Script::BeginWait() { others_before_ = CompletedByOthers(); }
 
 void Script::EndWait() {
   const uint64_t overtaken = CompletedByOthers() - others_before_;
   log_.most_overtaken = std::max(log_.most_overtaken, overtaken);
-  if (overtaken < kStarvedOperations) return;
-  log_.worst_starved_nanos = std::max(log_.worst_starved_nanos, os::MonotonicNanos() - wait_began_nanos_);
 }
 
 void Script::BeginCall() {

@@ -61,7 +61,6 @@ class Script {
   [[nodiscard]] uint64_t CompletedByOthers() const;
 
   uint64_t others_before_ = 0;
-  int64_t wait_began_nanos_ = 0;
   Phase phase_before_ = Phase::kSetup;
   uint32_t epoch_before_ = 0;
 };

@@ -1,10 +1,13 @@
 #ifndef IPCMARK_STRESS_SHM_LIMITS_H_
 #define IPCMARK_STRESS_SHM_LIMITS_H_
 
-// The limits on System V segments, lowered until no further one is to be had. Only in a namespace of our own: elsewhere
+// The limits on System V segments (SHMMNI and SHMALL), lowered to none. Only in a namespace of our own: elsewhere
 // every other program of the machine would feel it.
 
+#include <sys/shm.h>
+
 #include <array>
+#include <cerrno>
 #include <fstream>
 #include <string>
 
@@ -19,13 +22,21 @@ class LoweredShmLimits {
   LoweredShmLimits() {
     for (size_t i = 0; i < kLimits.size(); ++i) {
       std::ifstream(kLimits[i]) >> before_[i];
-      std::ofstream(kLimits[i]) << "1\n";
+      std::ofstream(kLimits[i]) << "0\n";
     }
   }
   LoweredShmLimits(const LoweredShmLimits&) = delete;
   LoweredShmLimits& operator=(const LoweredShmLimits&) = delete;
   ~LoweredShmLimits() {
     for (size_t i = 0; i < kLimits.size(); ++i) std::ofstream(kLimits[i]) << before_[i] << "\n";
+  }
+
+  // Whether no segment is to be had: what one of a page says.
+  static bool IsExhausted() {
+    const int id = shmget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
+    const bool refused = id < 0 && errno == ENOSPC;
+    if (id >= 0) shmctl(id, IPC_RMID, nullptr);
+    return refused;
   }
 
   // By writing what they are already.

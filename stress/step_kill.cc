@@ -1,12 +1,8 @@
 #include "stress/step_kill.h"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <iterator>
 #include <unordered_map>
 
@@ -14,13 +10,13 @@
 #include "absl/strings/str_format.h"
 #include "ipc/channel.h"
 #include "ipc/os/clock.h"
-#include "ipc/os/fd.h"
 #include "ipc/os/futex.h"
 #include "ipc/os/mapping.h"
 #include "ipc/os/process_group.h"
 #include "ipc/os/process_state.h"
 #include "stress/census.h"
 #include "stress/janitor.h"
+#include "stress/patience.h"
 #include "stress/random.h"
 #include "stress/stepper.h"
 
@@ -30,17 +26,13 @@ namespace {
 // A recorded call crawls: it must get to sleep before its deadline. The others are over in microseconds.
 constexpr int64_t kRecordedTimeoutNanos = 45'000'000;
 constexpr int64_t kTimeoutNanos = 2'000'000;
+// Between two looks at a survivor that has not ended.
+constexpr int64_t kLookNanos = 5'000'000;
 
 double Millis(int64_t nanos) { return static_cast<double>(nanos) / 1e6; }
 
-// For how long this process has been ready to run and had no CPU (proc(5)); 0 where the kernel does not say.
-int64_t StarvedNanos() {
-  char text[64] = "";
-  const os::Fd fd(open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC));
-  if (read(fd.get(), text, sizeof(text) - 1) <= 0) return 0;
-  const char* second = strchr(text, ' ');
-  return second == nullptr ? 0 : strtoll(second, nullptr, 10);
-}
+// For how long this process has been ready to run and had no CPU; 0 where the kernel does not say.
+int64_t StarvedNanos() { return OwnCpuTimes().waited_nanos; }
 
 class Sweeper {
  public:
@@ -230,9 +222,14 @@ class Sweeper {
   }
 
   static absl::Status Outcome(os::ProcessGroup& group, int child) {
-    absl::Status status = group.JoinOne(child, os::After(kHangNanos));
-    if (!group.running(child)) return status;
-    return absl::IsDeadlineExceeded(status) ? absl::AbortedError(status.message()) : status;
+    Patience patience(kHangNanos);
+    for (;;) {
+      absl::Status status = group.JoinOne(child, os::After(kLookNanos));
+      if (!group.running(child) || !absl::IsDeadlineExceeded(status)) return status;
+      if (patience.IsOver([&] { return std::vector<pid_t>{group.pid(child)}; })) {
+        return absl::AbortedError(status.message());
+      }
+    }
   }
 
   const SweepRequest& request_;

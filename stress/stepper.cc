@@ -2,7 +2,6 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -17,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ipc/os/process_state.h"
+#include "stress/die_with.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -103,9 +103,12 @@ absl::Status MayStep() {
                               "seccomp filter) or leave out --sweep");
 }
 
-Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call, Led led) : pid_(fork()), led_(pid_) {
+Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call, Led led) {
+  const pid_t parent = getpid();
+  pid_ = fork();
+  led_ = pid_;
   if (pid_ == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    DieWith(parent);
     if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
     // Ctrl-C is for the run: here it would be one more stop.
     sigset_t interrupts;

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "ipc/os/clock.h"
-#include "stress/report.h"
 #include "stress/step_kill.h"
 #include "stress/stepper.h"
 #include "stress/sweep_calls.h"
@@ -35,6 +35,26 @@ absl::Status ForEachCall(const Options& options, std::span<const PrimitiveEntry>
     }
   }
   return absl::OkStatus();
+}
+
+// " (NAME: why)" of a primitive that `options` chooses, by a name that its calls would have, and that is skipped; or
+// "".
+std::string WhyNoneFits(const Options& options, std::span<const PrimitiveEntry> primitives) {
+  std::set<std::string> calls;
+  for (const PrimitiveEntry& primitive : primitives) {
+    for (const SweptCall& call : SweptCallsOf(primitive.name, primitive.capabilities, primitive.make_subject)) {
+      calls.insert(call.name);
+    }
+  }
+  for (const PrimitiveEntry& primitive : primitives) {
+    if (!options.primitive.empty() && options.primitive != primitive.name) continue;
+    const char* const why = WhyNotSwept(primitive.capabilities);
+    const auto fits = [&](const std::string& call) {
+      return options.scenario.Fits(absl::StrCat(primitive.name, "/", call));
+    };
+    if (why != nullptr && std::ranges::any_of(calls, fits)) return absl::StrCat(" (", primitive.name, ": ", why, ")");
+  }
+  return "";
 }
 
 struct Row {
@@ -64,6 +84,18 @@ class Command {
 
   [[nodiscard]] bool broken() const {
     return std::ranges::any_of(rows_, [](const Row& row) { return !row.sweep.broken.empty(); });
+  }
+
+  // A sweep that has killed nobody, and not because it was stopped, has shown nothing.
+  [[nodiscard]] absl::Status FindVacuity() const {
+    const bool stopped = cancel_->load(std::memory_order_relaxed) || os::MonotonicNanos() >= end_nanos_;
+    const auto killed = [](const Row& row) { return row.sweep.trials > 0 || !row.sweep.broken.empty(); };
+    if (stopped || rows_.empty() || std::ranges::any_of(rows_, killed)) return absl::OkStatus();
+    const auto points = [](const Row& row) { return row.sweep.end; };
+    const Row& longest = *std::ranges::max_element(rows_, {}, points);
+    return absl::InvalidArgumentError(
+        absl::StrFormat("no call has such a point (--points=): the longest, %s, has 0:%d; leave it out for all of them",
+                        longest.name(), longest.sweep.end));
   }
 
   void PrintSummary() const {
@@ -141,6 +173,7 @@ class Command {
   void Print(const Row& row) const {
     const Sweep& sweep = row.sweep;
     std::string result = sweep.trials == sweep.points ? "ok, every point" : "ok";
+    if (sweep.trials == 0) result = "nothing tried";
     if (!sweep.broken.empty()) result = "BROKEN";
     if (sweep.remains != 0) absl::StrAppend(&result, "; ", sweep.remains, " objects left by the dead, removed");
     absl::PrintF("%-32s %7d %7d %7d %9d %12.3f %7.1f  %s\n", row.name(), sweep.points, sweep.trials, sweep.reached,
@@ -190,34 +223,31 @@ class Command {
 
 }  // namespace
 
-absl::StatusOr<bool> RunSweeps(const Options& options, const std::string& target,
-                               std::span<const PrimitiveEntry> primitives, const std::atomic<bool>* cancel) {
+absl::Status RunSweeps(const Options& options, const std::string& target, std::span<const PrimitiveEntry> primitives,
+                       const std::atomic<bool>* cancel, const ResultFile& json, bool* broken) {
   absl::Status may = MayStep();
   if (!may.ok()) return may;
-  std::string fits;
-  std::string skipped;
-  const auto note = [&](const std::string& primitive, const SweptCall& call) {
-    fits = absl::StrCat(primitive, "/", call.name);
+  bool fits = false;
+  const auto note = [&](const std::string&, const SweptCall&) {
+    fits = true;
     return absl::OkStatus();
   };
-  const auto note_skipped = [&](const Skipped& one) { skipped = absl::StrCat(" (", one.name, ": ", one.reason, ")"); };
-  ForEachCall(options, primitives, note, note_skipped).IgnoreError();
-  if (fits.empty()) {
+  ForEachCall(options, primitives, note, [](const Skipped&) {}).IgnoreError();
+  if (!fits) {
     return absl::InvalidArgumentError(
-        absl::StrCat("no call fits; --sweep --list prints those that there are", skipped));
+        absl::StrCat("no call fits; --sweep --list prints those that there are", WhyNoneFits(options, primitives)));
   }
   Command command(options, target, cancel);
   absl::Status status = ForEachCall(
       options, primitives,
       [&](const std::string& primitive, const SweptCall& call) { return command.RunCall(primitive, call); },
       [&](const Skipped& one) { command.Skip(one); });
-  if (!status.ok()) return status;
+  *broken = command.broken();
+  if (!status.ok() && !*broken) return status;
   command.PrintSummary();
-  if (!options.json.empty()) {
-    absl::Status written = WriteText(command.ToJson(), options.json);
-    if (!written.ok()) return written;
-  }
-  return command.broken();
+  if (status.ok()) status = command.FindVacuity();
+  status.Update(json.Write(command.ToJson()));
+  return status;
 }
 
 void ListSweeps(const Options& options, std::span<const PrimitiveEntry> primitives) {

@@ -7,16 +7,17 @@
 #include <span>
 #include <string>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "stress/options.h"
+#include "stress/report.h"
 #include "stress/traffic.h"
 
 namespace ipcmark::stress {
 
-// Prints a line for each call, what broke, and the commands that replay and resume; writes options.json. True when
-// something broke. An error is one sentence; kInvalidArgument: no call fits.
-absl::StatusOr<bool> RunSweeps(const Options& options, const std::string& target,
-                               std::span<const PrimitiveEntry> primitives, const std::atomic<bool>* cancel);
+// Prints a line for each call, what broke, and the commands that replay and resume; writes to `json`. `broken`:
+// whether something broke, also before an error. An error is one sentence; kInvalidArgument: no call fits.
+absl::Status RunSweeps(const Options& options, const std::string& target, std::span<const PrimitiveEntry> primitives,
+                       const std::atomic<bool>* cancel, const ResultFile& json, bool* broken);
 // Prints the names of the calls that it would kill in, and what is skipped and why.
 void ListSweeps(const Options& options, std::span<const PrimitiveEntry> primitives);
 

@@ -104,7 +104,8 @@ absl::Status RunReceiver(P& object, Board& board, uint32_t index, os::Gate& gate
 }
 
 template <Primitive P>
-NoticeFinding AuditNotices(P& object, const TrialPlan& plan, SenderOf<P>& sender, ReceiverOf<P>& receiver) {
+NoticeFinding AuditNotices(P& object, const TrialPlan& plan, SenderOf<P>& sender, ReceiverOf<P>& receiver,
+                           absl::FunctionRef<void()> progressed) {
   if constexpr (requires { P::kNoticeSettlingNanos; }) {
     if (!plan.strikes.empty()) Hold(P::kNoticeSettlingNanos);
   }
@@ -140,7 +141,8 @@ NoticeFinding AuditNotices(P& object, const TrialPlan& plan, SenderOf<P>& sender
                        .receive = receive,
                        .register_elsewhere = register_elsewhere,
                        .receive_waiting = receive_waiting,
-                       .send_many = send_many},
+                       .send_many = send_many,
+                       .progressed = progressed},
                       plan.seed, plan.liveness_nanos / 2);
 }
 
@@ -166,7 +168,8 @@ absl::Status AuditObject(P& object, Board& board) {
   };
   absl::Status audited = RefillAndEmpty(board, send, receive);
   if constexpr (NotifyingReceiveEnd<ReceiverOf<P>>) {
-    if (audited.ok()) board.shared().audit.notices = AuditNotices(object, board.plan(), *sender, *receiver);
+    const auto progressed = [&] { board.shared().audit_steps.fetch_add(1, std::memory_order_relaxed); };
+    if (audited.ok()) board.shared().audit.notices = AuditNotices(object, board.plan(), *sender, *receiver, progressed);
   }
   return audited;
 }

@@ -9,14 +9,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "absl/strings/str_format.h"
-#include "ipc/os/clock.h"
 #include "ipc/os/error.h"
 
 namespace ipcmark::kernel_mq {
@@ -25,19 +23,21 @@ namespace {
 // The kernel's own, whatever the settings (include/linux/ipc_namespace.h).
 constexpr uint32_t kHardMostMessages = 65536;
 
-// The queue without its name, or -1 and errno. Async-signal-safe.
+// The queue without its name, or -1 and errno. Async-signal-safe. A process that dies between mq_open and mq_unlink
+// leaves a name; it is the first that was free for its process, so that it can be found without a list of all names
+// (stress/census.cc), for which a file system would have to be mounted.
 int MakeHere(QueueSize size) noexcept {
-  static std::atomic<unsigned> count = 0;
-  char name[64];
-  // Unique among the living; a process that died between the next two calls leaves its name, hence the time.
-  snprintf(name, sizeof(name), "/ipcmark.%d.%u.%lld", getpid(), count.fetch_add(1, std::memory_order_relaxed),
-           static_cast<long long>(os::MonotonicNanos()));
   mq_attr attributes{};
   attributes.mq_maxmsg = size.depth_messages;
   attributes.mq_msgsize = size.message_bytes;
-  const int fd = mq_open(name, O_CREAT | O_EXCL | O_RDWR, 0600, &attributes);
-  if (fd >= 0) mq_unlink(name);
-  return fd;
+  for (unsigned nth = 0;; ++nth) {
+    char name[64];
+    snprintf(name, sizeof(name), "/ipcmark.%d.%u", getpid(), nth);
+    const int fd = mq_open(name, O_CREAT | O_EXCL | O_RDWR, 0600, &attributes);
+    if (fd >= 0) mq_unlink(name);
+    // Another thread's, or left by one that died with this process id.
+    if (fd >= 0 || errno != EEXIST) return fd;
+  }
 }
 
 bool WriteFile(const char* path, const char* text) noexcept {

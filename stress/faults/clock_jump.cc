@@ -20,7 +20,7 @@ constexpr int64_t kMostAheadSeconds = 30 * int64_t{86'400};
 constexpr int64_t kMostBehindSeconds = 600;
 
 std::vector<Strike> Jumps(const TrialPlan& plan, Random random) {
-  // A clock cannot start before the machine did.
+  // A clock cannot start before the machine did. What is drawn does not depend on when that was.
   timespec up;
   clock_gettime(CLOCK_MONOTONIC, &up);
   const int64_t behind_seconds = std::min<int64_t>(kMostBehindSeconds, up.tv_sec / 2);
@@ -28,7 +28,7 @@ std::vector<Strike> Jumps(const TrialPlan& plan, Random random) {
   Random shifts(random.Next());
   for (Strike& strike : strikes) {
     const auto ahead = static_cast<int64_t>(1 + shifts.Below(static_cast<uint64_t>(kMostAheadSeconds)));
-    const auto behind = static_cast<int64_t>(1 + shifts.Below(static_cast<uint64_t>(behind_seconds) + 1));
+    const auto behind = static_cast<int64_t>(1 + shifts.Below(kMostBehindSeconds));
     strike.clock_shift_nanos = (shifts.OneIn(2) ? ahead : -std::min(behind, behind_seconds)) * kNanosPerSecond;
   }
   return strikes;

@@ -4,7 +4,6 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include <cerrno>
 
 #include "ipc/os/cpu.h"
+#include "stress/die_with.h"
 #include "stress/draw.h"
 #include "stress/faults/fault.h"
 
@@ -29,9 +29,10 @@ void Bind(pid_t process, std::span<const int> cpus) {
 }
 
 pid_t StartSpinner(int cpu) {
+  const pid_t parent = getpid();
   const pid_t spinner = _Fork();
   if (spinner != 0) return spinner;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  DieWith(parent);
   Bind(0, {&cpu, 1});
   for (;;) os::SpinHint();
 }

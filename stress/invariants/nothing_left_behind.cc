@@ -1,5 +1,6 @@
 // Once the object is destroyed and its processes are gone, the process that made it has no descriptor, System V
-// segment, file in /dev/shm or child more than before.
+// segment, POSIX queue, file in /dev/shm or child more than before; where the run has namespaces of its own, nobody has
+// left any of these or a System V semaphore or message queue (census.h).
 
 #include "absl/strings/str_format.h"
 #include "stress/invariants/invariant.h"

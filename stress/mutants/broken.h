@@ -24,6 +24,7 @@
 #include "ipc/os/fd.h"
 #include "ipc/os/futex.h"
 #include "ipc/os/mapping.h"
+#include "stress/die_with.h"
 
 namespace ipcmark::stress {
 
@@ -57,6 +58,8 @@ enum class Defect : uint8_t {
   kNeedsSegment,      // makes a System V segment for every message
   kTrustsClock,       // takes a peer whose clock says something else for dead
   kStarves,           // one receiver gets nothing for long while the others are served
+  kFavours,           // one receiver gets something only when no other one wants it
+  kHidesAttachment,   // a process that nobody knows of has its segment attached
   kLosesOnClose,      // an accepted message goes with the end that is closed
 };
 
@@ -71,6 +74,9 @@ inline constexpr int64_t kDefectNanos = 50'000'000;
 // How long the one rests that is served, and how long a starved receiver waits.
 inline constexpr int64_t kServedNanos = 1'000'000;
 inline constexpr int64_t kStarvedNanos = 1'400'000'000;
+
+// For so long no other receiver must have got anything before the one that is not favoured does.
+inline constexpr int64_t kQuietNanos = 20'000'000;
 
 // The words that all processes share, by index.
 enum Word : int { kLock, kSleepers, kHeld, kSent, kDepth, kSentAtSeconds, kWords };
@@ -195,6 +201,18 @@ class BrokenReceiver {
       return IoResult::Ok(message.size());
     }
     IoResult result = IoResult::Of(Outcome::kWouldBlock);
+    if constexpr (kDefect == Defect::kFavours) {
+      std::atomic<uint32_t>& others = (sleepers_ - kSleepers)[kSent];
+      stands_back_ |= count_ == kDefectAt && sleepers_->exchange(1, std::memory_order_relaxed) == 0;
+      for (bool quiet = !stands_back_; !quiet;) {
+        if (deadline.immediate()) return result;
+        const uint32_t served = others.load();
+        SleepFor(os::Slice(deadline, kQuietNanos).monotonic_nanos - os::MonotonicNanos());
+        quiet = others.load() == served;
+        if (!quiet && os::HasPassed(deadline)) return IoResult::Of(Outcome::kDeadline);
+      }
+      if (!stands_back_) others.fetch_add(1);
+    }
     if constexpr (kDefect == Defect::kStarves) {
       if (count_ >= kDefectAt && deadline.never()) {
         SleepFor(sleepers_->exchange(1, std::memory_order_relaxed) == 0 ? kStarvedNanos : kServedNanos);
@@ -275,6 +293,7 @@ class BrokenReceiver {
   std::atomic<uint32_t>* sleepers_;
   uint64_t count_ = 0;
   uint64_t registrations_ = 0;
+  bool stands_back_ = false;
   std::vector<std::byte> kept_;
 };
 
@@ -320,6 +339,13 @@ class Broken {
   absl::StatusOr<Receiver> OpenReceiver() {
     absl::StatusOr<ReceiverOf<P>> end = object_.OpenReceiver();
     if (!end.ok()) return end.status();
+    if constexpr (kDefect == Defect::kHidesAttachment) {
+      const pid_t parent = getpid();
+      if (_Fork() == 0) {
+        DieWith(parent);
+        for (;;) pause();
+      }
+    }
     return Receiver(*std::move(end), WordAt(kSleepers));
   }
   void ReleaseEnds() noexcept { object_.ReleaseEnds(); }
