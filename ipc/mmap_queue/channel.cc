@@ -39,6 +39,7 @@ class MonotonicLimit {
     return err;
   }
   [[nodiscard]] bool spins() const noexcept { return wait_ == ipcmark::Wait::kSpinThenBlock; }
+  static constexpr bool touches() { return false; }
 
  private:
   Deadline deadline_;

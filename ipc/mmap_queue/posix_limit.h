@@ -47,6 +47,7 @@ class PosixLimit {
     return until_ == nullptr ? pthread_cond_wait(condition, lock) : pthread_cond_timedwait(condition, lock, until_);
   }
   static constexpr bool spins() { return false; }
+  static constexpr bool touches() { return true; }
 
  private:
   [[nodiscard]] bool IsInstant() const noexcept {

@@ -1,6 +1,8 @@
 // Rows: sending, receiving, order, deadlines, interruption.
 
 #include <fcntl.h>
+#include <setjmp.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -176,6 +178,63 @@ std::string Interrupted(const Mqueue& mq, bool sends, bool timed, bool restart) 
   return Words{words, Count(mq, queue)};
 }
 
+sigjmp_buf after_fault;
+void LeaveFault(int /*signal*/) { siglongjmp(after_fault, 1); }
+
+// Two pages of which the second one is not mapped.
+char* OnePage() {
+  constexpr size_t kPage = 4096;
+  void* memory = mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  munmap(static_cast<char*>(memory) + kPage, kPage);
+  return static_cast<char*>(memory);
+}
+
+// A program that goes on after SIGSEGV must not keep anybody from the queue. Messages of `bytes` in a queue for
+// messages of `room`; of the buffer only `mapped` bytes are there. Last a small message, which must not hide from what
+// is touched first that the next one is large.
+std::string Fault(const Mqueue& mq, bool sends, long room, size_t bytes, size_t mapped) {
+  mq_attr attributes{};
+  attributes.mq_maxmsg = kDepth;
+  attributes.mq_msgsize = room;
+  const mqd_t queue = mq.open(Name(), O_CREAT | O_EXCL | O_RDWR, 0600, &attributes);
+  const mqd_t answer = Make(mq, 0, 1);
+  const std::string message(bytes, 'm');
+  for (unsigned priority : {9, 8}) mq.send(queue, message.data(), bytes, priority);
+  SendText(mq, queue, "small");
+  char* const buffer = OnePage() + 4096 - mapped;
+  signal(SIGSEGV, LeaveFault);
+  std::string words = "SIGSEGV";
+  if (sigsetjmp(after_fault, 1) == 0) {
+    words =
+        Said(sends ? mq.send(queue, buffer, bytes, 1) : mq.receive(queue, buffer, static_cast<size_t>(room), nullptr));
+  }
+  signal(SIGSEGV, SIG_DFL);
+  std::string whole(static_cast<size_t>(room), ' ');
+  const timespec until = RealtimeAfter(10 * os::kNanosPerSecond);
+  const pid_t child = Fork([&] {
+    unsigned priority = 0;
+    const ssize_t got = mq.timedreceive(queue, whole.data(), whole.size(), &priority, &until);
+    SendText(mq, answer, Said(got), priority);
+  });
+  words = Words{words, ReceiveText(mq, answer)};
+  Reap(child);
+  return Words{words, Said(mq.timedsend(queue, "m", 1, 0, &until))};
+}
+
+std::string ShortInAPartOfABuffer(const Mqueue& mq) {
+  mq_attr attributes{};
+  attributes.mq_maxmsg = kDepth;
+  attributes.mq_msgsize = 8192;
+  const mqd_t queue = mq.open(Name(), O_CREAT | O_EXCL | O_RDWR, 0600, &attributes);
+  SendText(mq, queue, "hey");
+  signal(SIGSEGV, LeaveFault);
+  std::string words = "SIGSEGV";
+  if (sigsetjmp(after_fault, 1) == 0) words = Said(mq.receive(queue, OnePage() + 4096 - 100, 8192, nullptr));
+  signal(SIGSEGV, SIG_DFL);
+  return Words{words, Count(mq, queue)};
+}
+
+constexpr char kCopies[] = "it is a copy in user space; it faults before a lock is taken";
 constexpr char kHidesSignals[] = "pthread_cond_wait and pthread_cond_timedwait never return EINTR";
 
 }  // namespace
@@ -193,6 +252,15 @@ const std::vector<Row>& TransferRows() {
       {"deadlines", Deadlines, "ETIMEDOUT on-time ETIMEDOUT on-time"},
       {"a message wakes a receiver", WokenByAMessage, "got:wake/3/0 0"},
       {"room wakes a sender", WokenByRoom, "4 full/1 4 late/0"},
+      {"a message that is not there in full", [](const Mqueue& mq) { return Fault(mq, true, 16, 16, 10); },
+       "SIGSEGV 16/9 0", "EFAULT 16/9 0", kCopies},
+      {"a large message that is not there in full", [](const Mqueue& mq) { return Fault(mq, true, 8192, 8000, 4000); },
+       "SIGSEGV 8000/9 0", "EFAULT 8000/9 0", kCopies},
+      {"a buffer that is not there in full", [](const Mqueue& mq) { return Fault(mq, false, 16, 16, 10); },
+       "SIGSEGV 16/9 0", "EFAULT 16/8 0", kCopies},
+      {"a large buffer that is not there in full", [](const Mqueue& mq) { return Fault(mq, false, 8192, 8000, 4000); },
+       "SIGSEGV 8000/9 0", "EFAULT 8000/8 0", kCopies},
+      {"a short message in the part of a buffer that is there", ShortInAPartOfABuffer, "SIGSEGV 1", "3 0", kCopies},
       {"a signal interrupts mq_receive", [](const Mqueue& mq) { return Interrupted(mq, false, false, false); },
        "EINTR/0 0", nullptr, nullptr, kHidesSignals},
       {"a signal interrupts mq_timedreceive", [](const Mqueue& mq) { return Interrupted(mq, false, true, false); },

@@ -10,6 +10,7 @@
 //   os::FutexWait Wait(word, expected, until)   one sleep
 //   int WaitLiterally(condition, lock)          one sleep until the deadline, of the policy posix: as pthread_cond_wait
 //   bool spins()                   whether to poll for a while before the first sleep
+//   constexpr bool touches()       whether a receiver's buffer may be bad: it faults before a lock is taken
 //
 // A limit may throw nothing but the forced unwinding of a cancelled thread, and only from MayWait and the two waits.
 
@@ -26,6 +27,7 @@
 #include "ipc/mmap_queue/locks.h"
 #include "ipc/mmap_queue/notice.h"
 #include "ipc/mmap_queue/stage.h"
+#include "ipc/mmap_queue/touch.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/futex.h"
 
@@ -312,7 +314,15 @@ IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit
 template <typename Limit>
 IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& limit) {
   bool may_stage = true;
+  // Of the buffer: how much is known to be there, and how much has to be. Not all of it at once: it may be a thousand
+  // times as large as its messages. Whoever finds a larger one gives the lock back first.
+  size_t touched = Limit::touches() ? 0 : SIZE_MAX;
+  size_t reach = Limit::touches() ? core_.LikelyBytes() : 0;
   for (Waiting waiting;;) {
+    if (touched < reach) {
+      TouchForWriting(buffer.first(reach).subspan(touched));
+      touched = reach;
+    }
     StageHold stage(core_);
     if (may_stage && core_.IsStaged() && core_.MayHoldMessages()) stage.TryTake(Side::kReceive);
     Locks locks;
@@ -327,12 +337,17 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
     Notice& notice = header().notice;
     bool damaged = false;
     const uint32_t slot = core_.Highest(&damaged);
+    const std::span<const std::byte> payload = slot != kNoSlot ? core_.Payload(slot) : std::span<const std::byte>();
+    if (payload.size() > touched) [[unlikely]] {
+      Unlock(locks);
+      reach = std::min(payload.size(), buffer.size());
+      continue;
+    }
     if (waiting.last == os::FutexWait::kWoken && (slot != kNoSlot || locks.has_both())) {
       CountArrived(notice);
       waiting.last = os::FutexWait::kChanged;
     }
     if (slot != kNoSlot) {
-      const std::span<const std::byte> payload = core_.Payload(slot);
       if (payload.size() > buffer.size()) {
         Unlock(locks);
         return IoResult::Of(Outcome::kTooBig, EMSGSIZE, payload.size());
