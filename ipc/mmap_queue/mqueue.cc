@@ -102,12 +102,16 @@ int GetAttributes(int fd, mq_attr* attributes) {
   if (err != 0) return Fail(err);
   const int flags = fcntl(fd, F_GETFL);
   if (flags < 0) return Fail(EBADF);
-  const Core& core = use.file().core;
+  View view(use.file().core, fd);
+  const Core& core = view.core();
+  uint32_t count = 0;
+  const int damaged = PosixCount(view, &count);
+  if (damaged != 0) return Fail(damaged);
   *attributes = mq_attr{};
   attributes->mq_flags = flags & O_NONBLOCK;
   attributes->mq_maxmsg = core.depth();
   attributes->mq_msgsize = core.max_message_bytes();
-  attributes->mq_curmsgs = std::min(core.count(), core.depth());
+  attributes->mq_curmsgs = count;
   return 0;
 }
 

@@ -309,11 +309,8 @@ int SetNotice(View& view, const sigevent* event) {
 }
 
 void DropNotice(View& view) noexcept {
-  // Closing must not hang on a stopped holder of the lock. What is left of the registration then is found to be
-  // nobody's.
-  timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
-  ++until.tv_sec;
+  // What is left of the registration afterwards is found to be nobody's.
+  const timespec until = SecondFromNow();
   Unregister(view, &until);
 }
 

@@ -16,6 +16,14 @@
 
 namespace ipcmark::mmap_queue {
 
+// For calls that must not hang on a stopped holder of the lock.
+inline timespec SecondFromNow() noexcept {
+  timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  ++until.tv_sec;
+  return until;
+}
+
 // Waits unless O_NONBLOCK is set for the open file description of `fd`, until `until` (CLOCK_REALTIME; null: for ever).
 // O_NONBLOCK and `until` count only for a call that would have to wait, so they are looked at only then, and an
 // uncontended call makes no system call. Each wait is a cancellation point.

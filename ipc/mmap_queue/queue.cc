@@ -88,6 +88,14 @@ IoResult Queue::Receive(std::span<std::byte> buffer, uint32_t* priority, const t
 
 int Queue::Notify(const sigevent* event) { return SetNotice(view_, event); }
 
+uint32_t Queue::count() const {
+  View view = view_;
+  uint32_t count = 0;
+  // Damaged or not: it is what the indices say.
+  static_cast<void>(PosixCount(view, &count));
+  return count;
+}
+
 bool Queue::nonblocking() const { return (fcntl(fd_.get(), F_GETFL) & O_NONBLOCK) != 0; }
 
 int Queue::SetNonblocking(bool nonblocking) {

@@ -90,6 +90,12 @@ class View {
     }
   }
 
+  // Whether the owner of a lock died and nobody has had it since: what the indices say may be half-changed.
+  [[nodiscard]] bool IsOrphaned() const noexcept {
+    return core_.policy() == Policy::kRobust &&
+           (Hold::IsOrphan(&header().send.lock) || Hold::IsOrphan(&header().receive.lock));
+  }
+
   // As POSIX mq_timedsend. kError with EINVAL for a priority of kPriorityLevels or more, with EBADMSG when the queue is
   // damaged.
   template <typename Limit>
