@@ -26,8 +26,8 @@ class MonotonicLimit {
   [[nodiscard]] Deadline Slice(int64_t nanos) const noexcept {
     return os::Slice(deadline_.immediate() ? Deadline::Never() : deadline_, nanos);
   }
-  static os::FutexWait Wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline until) noexcept {
-    return os::WaitOnFutex(word, expected, until);
+  [[nodiscard]] os::FutexWait Wait(const std::atomic<uint32_t>& word, uint32_t expected) const noexcept {
+    return os::WaitOnFutex(word, expected, Slice(kLookNanos));
   }
   [[nodiscard]] int WaitLiterally(pthread_cond_t* condition, pthread_mutex_t* lock) const noexcept {
     // The ends' calls are no cancellation points; pthread_cond_wait is one.

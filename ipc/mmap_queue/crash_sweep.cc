@@ -186,8 +186,8 @@ class Sweep {
   // The number of messages, as whoever takes the lock next finds it.
   uint32_t CountUnderLock() {
     Header();
-    View view(file_.core, queue_.fd());
-    PosixLimit limit(queue_.fd(), nullptr);
+    View view(file_, queue_.fd());
+    PosixLimit limit(view, nullptr);
     Locks locks;
     if (!view.LockBoth(limit, locks).ok()) return UINT32_MAX;
     const uint32_t count = view.core().count();

@@ -80,7 +80,7 @@ int Send(int fd, const char* message, size_t bytes, unsigned priority, const tim
   const int err = UseDescriptor(fd, &use);
   if (err != 0) return Fail(err);
   if (!May(fd, use.file(), &MappedFile::may_send)) return Fail(EBADF);
-  View view(use.file().core, fd);
+  View view(use.file(), fd);
   const IoResult result = PosixSend(view, {reinterpret_cast<const std::byte*>(message), bytes}, priority, until);
   return result.ok() ? 0 : Fail(ErrnoOf(result));
 }
@@ -91,7 +91,7 @@ ssize_t Receive(int fd, char* buffer, size_t bytes, unsigned* priority, const ti
   const int err = UseDescriptor(fd, &use);
   if (err != 0) return Fail(err);
   if (!May(fd, use.file(), &MappedFile::may_receive)) return Fail(EBADF);
-  View view(use.file().core, fd);
+  View view(use.file(), fd);
   const IoResult result = PosixReceive(view, {reinterpret_cast<std::byte*>(buffer), bytes}, priority, until);
   return result.ok() ? static_cast<ssize_t>(result.bytes) : Fail(ErrnoOf(result));
 }
@@ -102,7 +102,7 @@ int GetAttributes(int fd, mq_attr* attributes) {
   if (err != 0) return Fail(err);
   const int flags = fcntl(fd, F_GETFL);
   if (flags < 0) return Fail(EBADF);
-  View view(use.file().core, fd);
+  View view(use.file(), fd);
   const Core& core = view.core();
   uint32_t count = 0;
   const int damaged = PosixCount(view, &count);
@@ -135,7 +135,7 @@ int Close(int fd) {
     // A truncated queue can be closed, but its memory must not be touched.
     if (err != 0 && use.of() == nullptr) return Fail(err == EBADMSG ? EBADF : err);
     if (err == 0) {
-      View view(use.file().core, fd);
+      View view(use.file(), fd);
       DropNotice(view);
     }
     // Before the close: another thread may get the number right after it.
@@ -149,7 +149,7 @@ int Notify(int fd, const sigevent* event) {
   Use use;
   int err = UseDescriptor(fd, &use);
   if (err != 0) return Fail(err);
-  View view(use.file().core, fd);
+  View view(use.file(), fd);
   err = SetNotice(view, event);
   return err == 0 ? 0 : Fail(err);
 }

@@ -163,16 +163,17 @@ struct Waiter {
   std::atomic<uint32_t> stage{kStarting};
 };
 
-// True when registration `waiter.id` is notified, false when it was given up.
+// True when registration `waiter.id` is notified, false when it was given up or the file was truncated.
 bool AwaitNotice(const Waiter& waiter) {
   Notice& notice = *waiter.notice;
-  for (;;) {
+  while (IsThere(&notice)) {
     // Acquire: pairs with Tell's release, for `fired`.
     const uint32_t seen = notice.changes.load(std::memory_order_acquire);
     if (Once(notice.fired[waiter.id % Notice::kRemembered]) == waiter.id) return true;
     if (Once(notice.id) != waiter.id || notice.kind.load(std::memory_order_relaxed) != kThreadNotice) return false;
-    os::WaitOnFutex(notice.changes, seen, Deadline::Never());
+    os::WaitOnFutex(notice.changes, seen, os::After(kLongNetNanos));
   }
+  return false;
 }
 
 void* BecomeNotification(void* argument) {
@@ -261,7 +262,7 @@ int Register(View& view, NoticeKind kind, const sigevent& event, uint64_t* regis
 int Unregister(View& view, const timespec* until) {
   Notice& notice = view.header().notice;
   if (notice.kind.load(std::memory_order_relaxed) == kNoNotice) return 0;
-  PosixLimit limit(view.fd(), until);
+  PosixLimit limit(view, until);
   Locks locks;
   const IoResult locked = view.LockBoth(limit, locks);
   if (!locked.ok()) return locked.err;
@@ -295,7 +296,7 @@ int SetNotice(View& view, const sigevent* event) {
     const int err = StartWaiter(view.fd(), *event, &waiter);
     if (err != 0) return err;
   }
-  PosixLimit limit(view.fd(), nullptr);
+  PosixLimit limit(view, nullptr);
   Locks locks;
   const IoResult locked = view.LockBoth(limit, locks);
   int err = locked.err;

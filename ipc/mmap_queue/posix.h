@@ -19,7 +19,7 @@ namespace ipcmark::mmap_queue {
 inline IoResult PosixSend(View& view, std::span<const std::byte> message, uint32_t priority, const timespec* until) {
   if (message.size() > view.core().max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
   TouchForReading(message);
-  PosixLimit limit(view.fd(), until);
+  PosixLimit limit(view, until);
   return view.Send(message, priority, limit);
 }
 
@@ -28,7 +28,7 @@ inline IoResult PosixReceive(View& view, std::span<std::byte> buffer, uint32_t* 
     return IoResult::Of(Outcome::kTooBig, EMSGSIZE, view.core().max_message_bytes());
   }
   if (priority != nullptr) TouchForWriting(std::as_writable_bytes(std::span(priority, 1)));
-  PosixLimit limit(view.fd(), until);
+  PosixLimit limit(view, until);
   return view.Receive(buffer, priority, limit);
 }
 
@@ -40,7 +40,7 @@ inline int PosixCount(View& view, uint32_t* count) noexcept {
   // In this order: who had died before the call had left its lock to be found here.
   if (!view.IsOrphaned()) return 0;
   const timespec until = SecondFromNow();
-  PosixLimit limit(view.fd(), &until);
+  PosixLimit limit(view, &until);
   Locks locks;
   const IoResult locked = view.LockBoth(limit, locks);
   *count = view.core().count();

@@ -11,10 +11,16 @@
 #include <cerrno>
 
 #include "ipc/channel.h"
+#include "ipc/mmap_queue/transfer.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/futex.h"
 
 namespace ipcmark::mmap_queue {
+
+// Below 100 ms, and not what timers of programs are set to: those that end at the same moment are the ones that go
+// unnoticed.
+inline constexpr int64_t kNetNanos = 97'000'000;
+inline constexpr int64_t kLongNetNanos = 10 * os::kNanosPerSecond;
 
 // For calls that must not hang on a stopped holder of the lock.
 inline timespec SecondFromNow() noexcept {
@@ -28,16 +34,17 @@ inline timespec SecondFromNow() noexcept {
 // O_NONBLOCK and `until` count only for a call that would have to wait, so they are looked at only then, and an
 // uncontended call makes no system call. Each wait is a cancellation point.
 //
-// It sleeps in one go: it does not look up every few milliseconds, as the ends of a Channel do. A handler that runs
-// between two such sleeps would go unnoticed, and EINTR would be lost to a caller that waits for just that; on a busy
-// machine this "between" takes milliseconds. Nothing is lost with the looks: whoever commits has woken everybody
-// before.
+// A sleep looks up after kNetNanos: the net under a wake-up that does not come, and where a truncated file ends the
+// call. But a handler that runs between two sleeps goes unnoticed, and on a busy machine this "between" takes
+// milliseconds: EINTR would be lost to a caller that waits for just that, say for its alarm(2). So where a handler is
+// installed that may interrupt (without SA_RESTART), sleeps are long from the first look on. Nobody who lives or is
+// killed needs the looks: whoever commits has woken everybody before.
 class PosixLimit {
  public:
-  PosixLimit(int fd, const timespec* until) : fd_(fd), until_(until) {}
+  PosixLimit(const View& view, const timespec* until) : view_(view), until_(until) {}
 
   IoResult MayWait() {
-    const int flags = fcntl(fd_, F_GETFL);
+    const int flags = fcntl(view_.fd(), F_GETFL);
     if (flags < 0) return IoResult::Of(Outcome::kError, EBADF);
     if ((flags & O_NONBLOCK) != 0) return IoResult::Of(Outcome::kWouldBlock, EAGAIN);
     if (until_ != nullptr && !IsInstant()) return IoResult::Of(Outcome::kError, EINVAL);
@@ -48,9 +55,8 @@ class PosixLimit {
   [[nodiscard]] Deadline Slice(int64_t nanos) const noexcept {
     return os::After(until_ != nullptr && IsInstant() ? LeftNanos(nanos) : nanos);
   }
-  os::FutexWait Wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline /*until*/) const {
-    return os::WaitOnFutexAsPosix(word, expected, until_);
-  }
+  // kError with EBADMSG: the file was truncated meanwhile.
+  os::FutexWait Wait(const std::atomic<uint32_t>& word, uint32_t expected);
   int WaitLiterally(pthread_cond_t* condition, pthread_mutex_t* lock) const {
     return until_ == nullptr ? pthread_cond_wait(condition, lock) : pthread_cond_timedwait(condition, lock, until_);
   }
@@ -70,8 +76,9 @@ class PosixLimit {
     return std::min(most, seconds * os::kNanosPerSecond + (until_->tv_nsec - now.tv_nsec));
   }
 
-  int fd_;
+  const View& view_;
   const timespec* until_;
+  int64_t net_nanos_ = kNetNanos;
 };
 
 }  // namespace ipcmark::mmap_queue

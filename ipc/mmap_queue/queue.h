@@ -70,7 +70,7 @@ class Queue {
   [[nodiscard]] int fd() const { return fd_.get(); }
 
  private:
-  Queue(os::Fd fd, const MappedFile& file) : fd_(std::move(fd)), file_(file), view_(file.core, fd_.get()) {}
+  Queue(os::Fd fd, const MappedFile& file) : fd_(std::move(fd)), file_(file), view_(file, fd_.get()) {}
   void Close() noexcept;
 
   os::Fd fd_;

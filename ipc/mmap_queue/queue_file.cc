@@ -126,7 +126,7 @@ int OpenOrMake(const Path& path, int flags, mode_t mode, const Attributes& attri
 }  // namespace
 
 void MappedFile::Unmap() noexcept {
-  if (address != nullptr) munmap(address, bytes);
+  if (address != nullptr) munmap(address, id.bytes);
   address = nullptr;
 }
 
@@ -197,8 +197,9 @@ int MapQueueFile(int fd, MappedFile* file) noexcept {
     munmap(address, bytes);
     return EBADMSG;
   }
-  *file = {
-      .core = Core(address, *sizes), .address = address, .bytes = bytes, .device = its.st_dev, .inode = its.st_ino};
+  *file = {.core = Core(address, *sizes),
+           .address = address,
+           .id = {.device = its.st_dev, .inode = its.st_ino, .bytes = bytes}};
   ReadAccess(fd, file);
   return 0;
 }
@@ -210,10 +211,16 @@ void ReadAccess(int fd, MappedFile* file) noexcept {
   file->may_receive = (flags & O_SYNC) != O_DSYNC;
 }
 
-int CheckQueueFile(int fd, const MappedFile& file) noexcept {
+int CheckQueueFile(int fd, const FileId& file) noexcept {
   struct stat its;
   if (Fstat(fd, &its) != 0 || its.st_dev != file.device || its.st_ino != file.inode) return EBADF;
   return static_cast<uint64_t>(its.st_size) < file.bytes ? EBADMSG : 0;
+}
+
+bool IsThere(const void* in_page) noexcept {
+  const auto page_bytes = static_cast<uintptr_t>(getpagesize());
+  const auto page = reinterpret_cast<uintptr_t>(in_page) / page_bytes * page_bytes;
+  return madvise(reinterpret_cast<void*>(page), page_bytes, MADV_POPULATE_READ) == 0 || errno != EFAULT;
 }
 
 int UnlinkQueueFile(const char* name) noexcept {

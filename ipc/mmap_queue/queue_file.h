@@ -41,13 +41,18 @@ struct Attributes {
   Policy policy = Policy::kRobust;
 };
 
+// Which file it is, and how much of it is mapped.
+struct FileId {
+  dev_t device = 0;
+  ino_t inode = 0;
+  uint64_t bytes = 0;
+};
+
 // A mapped queue.
 struct MappedFile {
   Core core;
   void* address = nullptr;
-  uint64_t bytes = 0;
-  dev_t device = 0;
-  ino_t inode = 0;
+  FileId id;
   bool may_send = false;
   bool may_receive = false;
 
@@ -74,7 +79,10 @@ int MapQueueFile(int fd, MappedFile* file) noexcept;
 void ReadAccess(int fd, MappedFile* file) noexcept;
 // EBADF when `fd` is not, or not any more, a descriptor of `file`; EBADMSG when somebody has truncated it. One system
 // call.
-int CheckQueueFile(int fd, const MappedFile& file) noexcept;
+int CheckQueueFile(int fd, const FileId& file) noexcept;
+// Whether a page of a mapping is there: false when its file has been truncated, and touching it would be SIGBUS. One
+// system call, and no descriptor, which may have been closed. Before Linux 5.14 always true.
+bool IsThere(const void* in_page) noexcept;
 
 // mq_unlink(3).
 int UnlinkQueueFile(const char* name) noexcept;

@@ -27,6 +27,13 @@ uint32_t Wake(Condition& condition, Policy policy) noexcept {
   return woken;
 }
 
+bool View::IsTruncated() const noexcept {
+  const int err = fd_ < 0 ? EBADF : CheckQueueFile(fd_, id_);
+  // The number may stand for something else by now.
+  if (err != EBADF) return err == EBADMSG;
+  return !IsThere(reinterpret_cast<const std::byte*>(&header()) + (id_.bytes - 1));
+}
+
 int View::Repair(bool sender_died, bool receiver_died, Locks& locks) noexcept {
   core_.Rebuild();
   ++header().recoveries;

@@ -6,8 +6,8 @@
 //
 //   IoResult MayWait()             asked once, before the first wait and without the lock: ok, or the call's result
 //   bool Passed()                  whether the deadline has passed
-//   Deadline Slice(nanos)          the earlier of the deadline and `nanos` from now
-//   os::FutexWait Wait(word, expected, until)   one sleep
+//   Deadline Slice(nanos)          for a lock: the earlier of the deadline and `nanos` from now
+//   os::FutexWait Wait(word, expected)          one sleep, at most until the deadline; now and then it looks up
 //   int WaitLiterally(condition, lock)          one sleep until the deadline, of the policy posix: as pthread_cond_wait
 //   bool spins()                   whether to poll for a while before the first sleep
 //   constexpr bool touches()       whether a receiver's buffer may be bad: it faults before a lock is taken
@@ -26,6 +26,7 @@
 #include "ipc/mmap_queue/lock.h"
 #include "ipc/mmap_queue/locks.h"
 #include "ipc/mmap_queue/notice.h"
+#include "ipc/mmap_queue/queue_file.h"
 #include "ipc/mmap_queue/stage.h"
 #include "ipc/mmap_queue/touch.h"
 #include "ipc/os/clock.h"
@@ -33,7 +34,8 @@
 
 namespace ipcmark::mmap_queue {
 
-// The longest wait without looking up: the net under a wake-up that a killed process could not send any more.
+// The longest wait without looking up, for a lock or in a Channel: the net under a wake-up that a killed process could
+// not send any more.
 inline constexpr int64_t kLookNanos = 40'000'000;
 // The shortest wait for the lock. Its owners hold it for a copy: a call with a deadline that has passed already must
 // not fail because it met one of them.
@@ -62,8 +64,10 @@ class TransitLimit {
 class View {
  public:
   View() = default;
-  // `fd`: a descriptor of the queue's file, through which registrations are found and told; -1: there are none.
-  View(const Core& core, int fd) : core_(core), fd_(fd) {}
+  // `fd`: a descriptor of the queue's file, through which registrations are found and told.
+  View(const MappedFile& file, int fd) : core_(file.core), fd_(fd), id_(file.id) {}
+  // Without a descriptor: there are no registrations.
+  explicit View(const Core& core) : core_(core) {}
 
   [[nodiscard]] Core& core() { return core_; }
   [[nodiscard]] const Core& core() const { return core_; }
@@ -95,6 +99,9 @@ class View {
     return core_.policy() == Policy::kRobust &&
            (Hold::IsOrphan(&header().send.lock) || Hold::IsOrphan(&header().receive.lock));
   }
+
+  // Whether somebody has truncated the file, so that the next access may be SIGBUS. For who has slept: system calls.
+  [[nodiscard]] bool IsTruncated() const noexcept;
 
   // As POSIX mq_timedsend. kError with EINVAL for a priority of kPriorityLevels or more, with EBADMSG when the queue is
   // damaged.
@@ -148,7 +155,7 @@ class View {
     const uint32_t seen = condition.sequence.load(std::memory_order_relaxed);
     Unlock(locks);
     // A wake-up between the unlock and the sleep has changed the sequence, and the kernel does not put us to sleep.
-    return limit.Wait(condition.sequence, seen, limit.Slice(kLookNanos));
+    return limit.Wait(condition.sequence, seen);
   }
   template <typename Limit>
   os::FutexWait SleepLiterally(Condition& condition, Limit& limit, Locks& locks) {
@@ -161,10 +168,9 @@ class View {
   }
   // What a caller hears who found nothing to do under the lock. `last`: how its last sleep ended.
   template <typename Limit>
-  IoResult WhyNot(bool damaged, os::FutexWait last, int wait_err, Limit& limit) {
+  IoResult WhyNot(bool damaged, os::FutexWait last, Limit& limit) {
     if (damaged) return IoResult::Of(Outcome::kError, EBADMSG);
     if (last == os::FutexWait::kInterrupted) return IoResult::Of(Outcome::kInterrupted, EINTR);
-    if (last == os::FutexWait::kError) return IoResult::Of(Outcome::kError, wait_err);
     if (limit.Passed()) return IoResult::Of(Outcome::kDeadline, ETIMEDOUT);
     return IoResult::Ok(0);
   }
@@ -174,7 +180,6 @@ class View {
     bool asked = false;
     bool needs_both = false;
     os::FutexWait last = os::FutexWait::kChanged;
-    int err = 0;
   };
   // With the lock of `side` held and nothing to do: asks and polls; or has the caller look once more with both locks;
   // or sleeps. Gives the locks back. ok: look again.
@@ -198,7 +203,7 @@ class View {
     damaged = damaged || (has_both && !core_.Holds(hopeless));
     // Whoever was woken looks for what woke it before it looks at the time.
     const bool is_due = has_both || waiting.last != os::FutexWait::kWoken;
-    const IoResult why_not = is_due || damaged ? WhyNot(damaged, waiting.last, waiting.err, limit) : IoResult::Ok(0);
+    const IoResult why_not = is_due || damaged ? WhyNot(damaged, waiting.last, limit) : IoResult::Ok(0);
     if (!why_not.ok() || !has_both) {
       Unlock(locks);
       waiting.needs_both = true;
@@ -206,7 +211,8 @@ class View {
     }
     waiting.needs_both = false;
     waiting.last = Sleep(side == Side::kSend ? header().not_full : header().not_empty, limit, locks);
-    waiting.err = errno;
+    // Nothing may be touched any more: EFAULT and EBADMSG say that the memory is gone.
+    if (waiting.last == os::FutexWait::kError) return IoResult::Of(Outcome::kError, errno == EFAULT ? EBADMSG : errno);
     return IoResult::Ok(0);
   }
   // Polls without a lock for a bounded number of rounds, until there seems to be something to do; unless `anyway`, only
@@ -215,6 +221,7 @@ class View {
 
   Core core_;
   int fd_ = -1;
+  FileId id_;
 };
 
 // Lets everybody who waits on `condition` look again; returns how many were asleep. Called with the lock of one's own
