@@ -22,6 +22,7 @@ class MonotonicLimit {
     return Passed() ? IoResult::Of(Outcome::kDeadline) : IoResult::Ok(0);
   }
   // An immediate call waits for the lock, however long: it is held for a copy, not for a message.
+  static constexpr bool IsNonblocking() { return false; }
   [[nodiscard]] bool Passed() const noexcept { return !deadline_.immediate() && os::HasPassed(deadline_); }
   [[nodiscard]] Deadline Slice(int64_t nanos) const noexcept {
     return os::Slice(deadline_.immediate() ? Deadline::Never() : deadline_, nanos);

@@ -46,9 +46,13 @@ class PosixLimit {
   IoResult MayWait() {
     const int flags = fcntl(view_.fd(), F_GETFL);
     if (flags < 0) return IoResult::Of(Outcome::kError, EBADF);
-    if ((flags & O_NONBLOCK) != 0) return IoResult::Of(Outcome::kWouldBlock, EAGAIN);
     if (until_ != nullptr && !IsInstant()) return IoResult::Of(Outcome::kError, EINVAL);
+    if ((flags & O_NONBLOCK) != 0) return IoResult::Of(Outcome::kWouldBlock, EAGAIN);
     return Passed() ? IoResult::Of(Outcome::kDeadline, ETIMEDOUT) : IoResult::Ok(0);
+  }
+  [[nodiscard]] bool IsNonblocking() const noexcept {
+    const int flags = fcntl(view_.fd(), F_GETFL);
+    return flags >= 0 && (flags & O_NONBLOCK) != 0;
   }
   [[nodiscard]] bool Passed() const noexcept { return until_ != nullptr && IsInstant() && LeftNanos(1) <= 0; }
   // For the lock only.

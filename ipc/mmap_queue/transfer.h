@@ -5,6 +5,7 @@
 // the queue goes through here; what differs between them is a Limit:
 //
 //   IoResult MayWait()             asked once, before the first wait and without the lock: ok, or the call's result
+//   bool IsNonblocking()           whether the call must not wait, not even for a lock that stays taken
 //   bool Passed()                  whether the deadline has passed
 //   Deadline Slice(nanos)          for a lock: the earlier of the deadline and `nanos` from now
 //   os::FutexWait Wait(word, expected)          one sleep, at most until the deadline; now and then it looks up
@@ -37,9 +38,12 @@ namespace ipcmark::mmap_queue {
 // The longest wait without looking up, for a lock or in a Channel: the net under a wake-up that a killed process could
 // not send any more.
 inline constexpr int64_t kLookNanos = 40'000'000;
-// The shortest wait for the lock. Its owners hold it for a copy: a call with a deadline that has passed already must
-// not fail because it met one of them.
-inline constexpr int64_t kLockNanos = 1'000'000;
+// So long a call tries to get a lock that must not wait (O_NONBLOCK) or whose deadline has passed. Who holds one holds
+// it for a copy, and comes back within some slices of the scheduler when it was preempted: such a call would not have
+// had to wait, and must not fail. Who is stopped, or does not know that it holds it, does not come back.
+inline constexpr int64_t kPatienceNanos = 100'000'000;
+// A deadline that is as near as this may have been meant to have passed.
+inline constexpr int64_t kNearNanos = 1'000'000;
 // Hints to the processor (25 ns each) while polling for the lock, before the first sleep for it and between two looks:
 // turns of many messages where messages are small. Large ones are copied without the lock, and then it is free soon.
 inline constexpr int kLockHints = 4000;
@@ -52,6 +56,7 @@ inline constexpr int64_t kTransitNanos = 100'000'000;
 // For Lock only: so long a woken receiver tries, whatever its deadline.
 class TransitLimit {
  public:
+  static constexpr bool IsNonblocking() { return false; }
   [[nodiscard]] bool Passed() const noexcept { return os::HasPassed(end_); }
   [[nodiscard]] Deadline Slice(int64_t nanos) const noexcept { return os::Slice(end_, nanos); }
 
@@ -74,7 +79,8 @@ class View {
   [[nodiscard]] QueueHeader& header() const { return core_.header(); }
   [[nodiscard]] int fd() const { return fd_; }
 
-  // Takes the lock of a side; repairs the queue when its last owner died. kDeadline when it stays taken; kError with
+  // Takes the lock of a side; repairs the queue when its last owner died. kDeadline, or kWouldBlock for who must not
+  // wait, when it stays taken; kError with
   // EBADMSG when it is damaged and EDEADLK when this thread has it. Nothing is held then. With Policy::kPosix there is
   // one lock for both sides.
   template <typename Limit>
@@ -112,21 +118,18 @@ class View {
   IoResult Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& limit);
 
  private:
-  // Tries, polls and waits in slices until the limit; returns what Hold::TryUntil does.
+  // Tries, polls and waits in slices until the limit, or for kPatienceNanos when it has passed; returns what
+  // Hold::TryUntil does, and EBUSY when the call must not wait and has waited for as long.
   template <typename Limit>
   int Acquire(Side side, Limit& limit, Locks& locks) {
     int err = locks.Try(side, header());
     if (err == EBUSY) [[unlikely]] {
       err = locks.Poll(side, header(), kLockHints, core_.IsStaged() ? kNoTurns : kTurns);
     }
-    for (StuckLock stuck; err == EBUSY;) {
-      err = locks.TryUntil(side, header(),
-                           std::max(limit.Slice(kLookNanos).monotonic_nanos, os::MonotonicNanos() + kLockNanos));
-      if (err != ETIMEDOUT || limit.Passed()) return err;
-      err = stuck.IsDamaged(&LockOf(side, header())) ? EBADMSG : EBUSY;
-    }
-    return err;
+    return err == EBUSY ? AcquireTaken(side, limit, locks) : err;
   }
+  template <typename Limit>
+  int AcquireTaken(Side side, Limit& limit, Locks& locks);
   // With the send lock held: takes the other one too. As LockBoth.
   template <typename Limit>
   IoResult AlsoLockReceive(Limit& limit, Locks& locks);
@@ -138,7 +141,13 @@ class View {
   int Repair(bool sender_died, bool receiver_died, Locks& locks) noexcept;
   static IoResult OfLock(int err) {
     if (err == 0) return IoResult::Ok(0);
+    if (err == EBUSY) return IoResult::Of(Outcome::kWouldBlock, EAGAIN);
     return IoResult::Of(err == ETIMEDOUT ? Outcome::kDeadline : Outcome::kError, err);
+  }
+  // The reverse.
+  static int ErrOf(const IoResult& locked) {
+    if (locked.outcome == Outcome::kWouldBlock) return EBUSY;
+    return locked.outcome == Outcome::kDeadline ? ETIMEDOUT : locked.err;
   }
   // Whether a send needs the receive lock too: somebody may have to be notified, or the inbox is full.
   [[nodiscard]] bool NeedsBoth() noexcept {
@@ -231,6 +240,27 @@ class View {
 uint32_t Wake(Condition& condition, Policy policy) noexcept;
 
 template <typename Limit>
+int View::AcquireTaken(Side side, Limit& limit, Locks& locks) {
+  const pthread_mutex_t* const lock = &LockOf(side, header());
+  const int64_t began = os::MonotonicNanos();
+  const int64_t due = limit.Slice(kPatienceNanos).monotonic_nanos;
+  const int64_t patient_until = due - began < kNearNanos ? began + kPatienceNanos : due;
+  for (StuckLock stuck;;) {
+    const int64_t end = std::max(limit.Slice(kLookNanos).monotonic_nanos, patient_until);
+    const int err = locks.TryUntil(side, header(), std::min(end, os::MonotonicNanos() + kLookNanos));
+    if (err != ETIMEDOUT) return err;
+    if (stuck.IsDamaged(lock)) return EBADMSG;
+    if (os::MonotonicNanos() < patient_until) continue;
+    if (limit.IsNonblocking()) {
+      // Whether it is damaged shows soon.
+      if (!StuckLock::NamesNobody(lock)) return EBUSY;
+    } else if (limit.Passed()) {
+      return ETIMEDOUT;
+    }
+  }
+}
+
+template <typename Limit>
 IoResult View::Lock(Side side, Limit& limit, Locks& locks) {
   if (core_.policy() == Policy::kPosix) [[unlikely]] {
     const int err = LockLiterally(&header().send.lock);
@@ -273,7 +303,7 @@ int View::Recover(Side side, Limit& limit, Locks& locks) {
   locks.ReleaseAsOrphan(side, header());
   if (in_order || err != EBUSY) return err;
   const IoResult both = LockBoth(limit, locks);
-  if (!both.ok()) return both.outcome == Outcome::kDeadline ? ETIMEDOUT : both.err;
+  if (!both.ok()) return ErrOf(both);
   Unlock(locks);
   return EAGAIN;
 }
