@@ -57,6 +57,8 @@ int Open(const char* name, int flags, mode_t mode, const mq_attr* wanted) {
   int fd = -1;
   MappedFile file;
   int err = OpenQueueFile(name, flags, mode, &attributes, &fd, &file);
+  // POSIX knows one errno for no room.
+  if (err == EFBIG) err = ENOSPC;
   if (err != 0) return Fail(err);
   err = RememberDescriptor(fd, file);
   if (err == 0) return fd;
@@ -96,6 +98,14 @@ ssize_t Receive(int fd, char* buffer, size_t bytes, unsigned* priority, const ti
   return result.ok() ? static_cast<ssize_t>(result.bytes) : Fail(ErrnoOf(result));
 }
 
+// The header says that nobody passes null, which the compiler believes of what follows; the kernel's take it.
+template <typename T>
+T* MaybeNull(T* pointer) {
+  asm("" : "+r"(pointer));
+  return pointer;
+}
+
+// `attributes` may be null.
 int GetAttributes(int fd, mq_attr* attributes) {
   Use use;
   const int err = UseDescriptor(fd, &use);
@@ -107,6 +117,7 @@ int GetAttributes(int fd, mq_attr* attributes) {
   uint32_t count = 0;
   const int damaged = PosixCount(view, &count);
   if (damaged != 0) return Fail(damaged);
+  if (attributes == nullptr) return 0;
   *attributes = mq_attr{};
   attributes->mq_flags = flags & O_NONBLOCK;
   attributes->mq_maxmsg = core.depth();
@@ -188,10 +199,12 @@ int mq_unlink(const char* name) noexcept {
   return err == 0 ? 0 : queue::Fail(err);
 }
 
-int mq_getattr(mqd_t fd, mq_attr* attributes) noexcept { return queue::GetAttributes(fd, attributes); }
+int mq_getattr(mqd_t fd, mq_attr* attributes) noexcept {
+  return queue::GetAttributes(fd, queue::MaybeNull(attributes));
+}
 
 int mq_setattr(mqd_t fd, const mq_attr* attributes, mq_attr* old) noexcept {
-  return queue::SetAttributes(fd, attributes, old);
+  return queue::SetAttributes(fd, queue::MaybeNull(attributes), old);
 }
 
 int mq_send(mqd_t fd, const char* message, size_t bytes, unsigned priority) {

@@ -186,7 +186,13 @@ void* BecomeNotification(void* argument) {
   const sigval value = waiter->value;
   munmap(waiter->mapping, sizeof(QueueHeader));
   delete waiter;
-  if (notified) function(value);
+  if (notified) {
+    // As the C library's: it was made with all of them blocked, and what it starts would inherit that.
+    sigset_t none;
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, nullptr);
+    function(value);
+  }
   return nullptr;
 }
 

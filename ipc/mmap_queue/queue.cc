@@ -20,6 +20,8 @@ absl::Status OpenError(const std::string& call, int err) {
           "%s: EBADMSG; the file holds no queue, or a damaged one: unlink it and make a new one", call));
     case ENOSPC:
       return os::SyscallError(call, err, "free space there, or ask for fewer or smaller messages");
+    case EFBIG:
+      return os::SyscallError(call, err, "raise RLIMIT_FSIZE (ulimit -f), or ask for fewer or smaller messages");
     case EOPNOTSUPP:
       return os::SyscallError(call, err, "name a directory on a file system with O_TMPFILE in IPCMARK_QUEUE_DIR");
     case EACCES:

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -27,6 +28,9 @@ constexpr uint64_t kReserveBytes = uint64_t{16} << 20;
 
 // glibc's fstat goes by a path lookup that costs several times as much.
 int Fstat(int fd, struct stat* file) noexcept { return static_cast<int>(syscall(SYS_fstat, fd, file)); }
+
+// Of an environment variable: set, and to something.
+bool IsSet(const char* named) noexcept { return named != nullptr && *named != '\0'; }
 
 struct Path {
   char text[PATH_MAX];
@@ -132,7 +136,7 @@ void MappedFile::Unmap() noexcept {
 
 std::optional<Policy> PolicyOfEnvironment() noexcept {
   const char* named = secure_getenv("IPCMARK_QUEUE_POLICY");
-  if (named == nullptr || strcmp(named, "robust") == 0) return Policy::kRobust;
+  if (!IsSet(named) || strcmp(named, "robust") == 0) return Policy::kRobust;
   if (strcmp(named, "posix") == 0) return Policy::kPosix;
   return std::nullopt;
 }
@@ -140,11 +144,15 @@ std::optional<Policy> PolicyOfEnvironment() noexcept {
 const char* QueueDirectory() noexcept {
   // Not for a program that runs with more rights than who started it.
   const char* named = secure_getenv("IPCMARK_QUEUE_DIR");
-  return named != nullptr ? named : "/dev/shm";
+  return IsSet(named) ? named : "/dev/shm";
 }
 
 int ReserveSpace(int fd, uint64_t bytes) noexcept {
   if (bytes > LONG_MAX) return EFBIG;
+  rlimit allowed;
+  if (getrlimit(RLIMIT_FSIZE, &allowed) == 0 && allowed.rlim_cur != RLIM_INFINITY && bytes > allowed.rlim_cur) {
+    return EFBIG;
+  }
   // A look first: asking tmpfs for more than there is would fill the memory on the way to the error.
   struct statvfs room;
   if (fstatvfs(fd, &room) == 0 && room.f_blocks != 0 && bytes / room.f_frsize > room.f_bfree) return ENOSPC;
@@ -227,7 +235,8 @@ int UnlinkQueueFile(const char* name) noexcept {
   Path path;
   const int err = PathOf(name, &path);
   if (err != 0) return err;
-  return unlink(path.text) == 0 ? 0 : errno;
+  if (unlink(path.text) == 0) return 0;
+  return errno == EPERM ? EACCES : errno;
 }
 
 }  // namespace ipcmark::mmap_queue

@@ -59,19 +59,20 @@ struct MappedFile {
   void Unmap() noexcept;
 };
 
-// What the environment variable IPCMARK_QUEUE_POLICY says, `robust` (also when it is not set) or `posix`; nothing for
-// another word.
+// What the environment variable IPCMARK_QUEUE_POLICY says, `robust` (also when it is not set, or empty) or `posix`;
+// nothing for another word.
 std::optional<Policy> PolicyOfEnvironment() noexcept;
 
 // The directory for queues.
 const char* QueueDirectory() noexcept;
 
-// Takes `bytes` of room for `fd` now, so that a full disk shows here (ENOSPC) and not as SIGBUS later.
+// Takes `bytes` of room for `fd` now, so that a full disk shows here (ENOSPC) and not as SIGBUS later. EFBIG: this
+// process may not make so large a file (RLIMIT_FSIZE), and is not sent SIGXFSZ for it.
 int ReserveSpace(int fd, uint64_t bytes) noexcept;
 
 // Opens or makes the queue `name`; `flags` as for mq_open. `attributes`: null for the defaults; looked at only when it
 // is made. On success *fd is the caller's to close and *file to unmap. Errors: those of mq_open(3); EBADMSG when the
-// file holds no queue or a damaged one.
+// file holds no queue or a damaged one; EFBIG as ReserveSpace.
 int OpenQueueFile(const char* name, int flags, mode_t mode, const Attributes* attributes, int* fd, MappedFile* file);
 // Maps the queue behind `fd`. EBADF when it is no descriptor of a queue.
 int MapQueueFile(int fd, MappedFile* file) noexcept;
@@ -84,7 +85,7 @@ int CheckQueueFile(int fd, const FileId& file) noexcept;
 // system call, and no descriptor, which may have been closed. Before Linux 5.14 always true.
 bool IsThere(const void* in_page) noexcept;
 
-// mq_unlink(3).
+// mq_unlink(3). EACCES, as POSIX has it, also where unlink(2) says EPERM.
 int UnlinkQueueFile(const char* name) noexcept;
 
 }  // namespace ipcmark::mmap_queue

@@ -236,6 +236,25 @@ std::string Thread(const Mqueue& mq) {
   return Words{words, AwaitTold()};
 }
 
+void CountBlocked(sigval /*value*/) {
+  sigset_t blocked;
+  pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+  int count = 0;
+  for (int number = 1; number <= SIGRTMAX; ++number) count += sigismember(&blocked, number) == 1 ? 1 : 0;
+  told = 100 + count;
+}
+
+std::string MaskOfThread(const Mqueue& mq) {
+  BlockSignal();
+  const mqd_t queue = Make(mq);
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD;
+  event.sigev_notify_function = CountBlocked;
+  mq.notify(queue, &event);
+  SendText(mq, queue, "m");
+  return AwaitTold();
+}
+
 volatile sig_atomic_t handled;
 const Mqueue* handler_mq;
 mqd_t handler_queue;
@@ -281,6 +300,7 @@ const std::vector<Row>& NotifyRows() {
       {"a message behind those that receivers wait for", AMessageBehindTheReceivers, "77 1"},
       {"SIGEV_NONE", Silent, "0 EBUSY 0"},
       {"SIGEV_THREAD", Thread, "0 EBUSY 5 thread 0 0 0 7"},
+      {"SIGEV_THREAD: no signal is blocked", MaskOfThread, "100"},
       {"events that there are not", Wrong, "EINVAL EINVAL EINVAL EINVAL"},
       {"a handler receives what its own process sent", AHandlerReceives, "0 0 0 3"},
   };

@@ -116,6 +116,19 @@ std::string NoDescriptorsLeft(const Mqueue& mq) {
   return Words{words, Said(mq.unlink(Name()))};
 }
 
+std::string SmallFilesOnly(const Mqueue& mq) {
+  const rlimit limit = {.rlim_cur = 4096, .rlim_max = 4096};
+  setrlimit(RLIMIT_FSIZE, &limit);
+  return TryMake(mq, kDepth, kBytes);
+}
+
+std::string UnlinkByAnotherUser(const Mqueue& mq) {
+  umask(0);
+  mq.close(mq.open(Name(), O_CREAT | O_EXCL | O_RDWR, 0666, nullptr));
+  if (setuid(kAnotherUser) != 0) return Said(-1);
+  return Said(mq.unlink(Name()));
+}
+
 }  // namespace
 
 const std::vector<Row>& OpenRows() {
@@ -157,6 +170,8 @@ const std::vector<Row>& OpenRows() {
       {"a queue of mode 0200", [](const Mqueue& mq) { return OpenWithMode(mq, 0200); }, "made EACCES EACCES EACCES",
        "made EACCES ok EACCES", "a sender reads the file, too: opening needs both permissions"},
       {"no descriptors left", NoDescriptorsLeft, "EMFILE EMFILE 0"},
+      {"RLIMIT_FSIZE", SmallFilesOnly, "ENOSPC", "ok", "it is a file, and may not be as large as a queue is"},
+      {.name = "unlink by another user", .run = UnlinkByAnotherUser, .expected = "EACCES", .needs_users = true},
   };
   return *kRows;
 }
