@@ -78,6 +78,8 @@ class View {
   [[nodiscard]] const Core& core() const { return core_; }
   [[nodiscard]] QueueHeader& header() const { return core_.header(); }
   [[nodiscard]] int fd() const { return fd_; }
+  // Whether `fd` was given and still stands for the queue's file: another thread may close it in the middle of a call.
+  [[nodiscard]] bool HasItsDescriptor() const noexcept { return fd_ >= 0 && CheckQueueFile(fd_, id_) != EBADF; }
 
   // Takes the lock of a side; repairs the queue when its last owner died. kDeadline, or kWouldBlock for who must not
   // wait, when it stays taken; kError with
