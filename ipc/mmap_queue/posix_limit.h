@@ -41,7 +41,11 @@ inline timespec SecondFromNow() noexcept {
 // killed needs the looks: whoever commits has woken everybody before.
 class PosixLimit {
  public:
-  PosixLimit(const View& view, const timespec* until) : view_(view), until_(until) {}
+  // Reads *until now: a bad pointer must not fault under a lock.
+  PosixLimit(const View& view, const timespec* until)
+      : view_(view), instant_(until != nullptr ? *until : timespec{}), until_(until != nullptr ? &instant_ : nullptr) {}
+  PosixLimit(const PosixLimit&) = delete;
+  PosixLimit& operator=(const PosixLimit&) = delete;
 
   IoResult MayWait() {
     const int flags = fcntl(view_.fd(), F_GETFL);
@@ -81,7 +85,8 @@ class PosixLimit {
   }
 
   const View& view_;
-  const timespec* until_;
+  const timespec instant_;
+  const timespec* const until_;
   int64_t net_nanos_ = kNetNanos;
 };
 

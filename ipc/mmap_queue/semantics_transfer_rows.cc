@@ -237,6 +237,16 @@ std::string ShortInAPartOfABuffer(const Mqueue& mq) {
   return Words{words, Count(mq, queue)};
 }
 
+std::string UnreadableDeadline(const Mqueue& mq) {
+  const mqd_t queue = Make(mq);
+  const auto* nowhere = reinterpret_cast<const timespec*>(OnePage() + 4096);
+  signal(SIGSEGV, LeaveFault);
+  std::string words = "SIGSEGV";
+  if (sigsetjmp(after_fault, 1) == 0) words = Said(mq.timedsend(queue, "m", 1, 0, nowhere));
+  signal(SIGSEGV, SIG_DFL);
+  return Words{words, Count(mq, queue)};
+}
+
 constexpr char kCopies[] = "it is a copy in user space; it faults before a lock is taken";
 constexpr char kHidesSignals[] = "pthread_cond_wait and pthread_cond_timedwait never return EINTR";
 
@@ -263,6 +273,8 @@ const std::vector<Row>& TransferRows() {
        "SIGSEGV 16/9 0", "EFAULT 16/8 0", kCopies},
       {"a large buffer that is not there in full", [](const Mqueue& mq) { return Fault(mq, false, 8192, 8000, 4000); },
        "SIGSEGV 8000/9 0", "EFAULT 8000/8 0", kCopies},
+      {"a deadline that cannot be read", UnreadableDeadline, "SIGSEGV 0", "EFAULT 0",
+       "it is read in user space, before a lock is taken"},
       {"a short message in the part of a buffer that is there", ShortInAPartOfABuffer, "SIGSEGV 1", "3 0", kCopies},
       {"a signal interrupts mq_receive", [](const Mqueue& mq) { return Interrupted(mq, false, false, false); },
        "EINTR/0 0", nullptr, nullptr, kHidesSignals},
