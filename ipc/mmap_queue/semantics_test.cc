@@ -3,6 +3,7 @@
 
 #include "ipc/mmap_queue/semantics.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -102,6 +103,17 @@ std::string TestName(const testing::TestParamInfo<Row>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Row, Semantics, testing::ValuesIn(AllRows()), TestName);
+
+// The kernel's limits are other ones, and it says other things.
+TEST(SemanticsOfOurs, AQueueForWhichThereIsNoRoomIsNotMade) {
+  SetNames(getpid());
+  const Mqueue mq = OurMqueue();
+  mq_attr attributes{};
+  attributes.mq_maxmsg = 65536;
+  attributes.mq_msgsize = 16 << 20;
+  EXPECT_EQ(Said(mq.open(Name(), O_CREAT | O_RDWR, 0600, &attributes)), "ENOSPC");
+  EXPECT_EQ(Said(mq.unlink(Name())), "ENOENT");
+}
 
 TEST(SemanticsTable, SaysWhereWeDifferAndWhy) {
   for (const Row& row : AllRows()) {
