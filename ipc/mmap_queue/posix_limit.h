@@ -41,9 +41,12 @@ inline timespec SecondFromNow() noexcept {
 // killed needs the looks: whoever commits has woken everybody before.
 class PosixLimit {
  public:
-  // Reads *until now: a bad pointer must not fault under a lock.
-  PosixLimit(const View& view, const timespec* until)
-      : view_(view), instant_(until != nullptr ? *until : timespec{}), until_(until != nullptr ? &instant_ : nullptr) {}
+  // Reads *until now: a bad pointer must not fault under a lock. `net_nanos`: after which a sleep looks up first.
+  PosixLimit(const View& view, const timespec* until, int64_t net_nanos = kNetNanos)
+      : view_(view),
+        instant_(until != nullptr ? *until : timespec{}),
+        until_(until != nullptr ? &instant_ : nullptr),
+        net_nanos_(net_nanos) {}
   PosixLimit(const PosixLimit&) = delete;
   PosixLimit& operator=(const PosixLimit&) = delete;
 
@@ -87,7 +90,7 @@ class PosixLimit {
   const View& view_;
   const timespec instant_;
   const timespec* const until_;
-  int64_t net_nanos_ = kNetNanos;
+  int64_t net_nanos_;
 };
 
 }  // namespace ipcmark::mmap_queue
