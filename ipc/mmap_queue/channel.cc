@@ -22,12 +22,13 @@ class MonotonicLimit {
     return Passed() ? IoResult::Of(Outcome::kDeadline) : IoResult::Ok(0);
   }
   // An immediate call waits for the lock, however long: it is held for a copy, not for a message.
+  static constexpr bool IsNonblocking() { return false; }
   [[nodiscard]] bool Passed() const noexcept { return !deadline_.immediate() && os::HasPassed(deadline_); }
   [[nodiscard]] Deadline Slice(int64_t nanos) const noexcept {
     return os::Slice(deadline_.immediate() ? Deadline::Never() : deadline_, nanos);
   }
-  static os::FutexWait Wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline until) noexcept {
-    return os::WaitOnFutex(word, expected, until);
+  [[nodiscard]] os::FutexWait Wait(const std::atomic<uint32_t>& word, uint32_t expected) const noexcept {
+    return os::WaitOnFutex(word, expected, Slice(kLookNanos));
   }
   [[nodiscard]] int WaitLiterally(pthread_cond_t* condition, pthread_mutex_t* lock) const noexcept {
     // The ends' calls are no cancellation points; pthread_cond_wait is one.
@@ -39,6 +40,7 @@ class MonotonicLimit {
     return err;
   }
   [[nodiscard]] bool spins() const noexcept { return wait_ == ipcmark::Wait::kSpinThenBlock; }
+  static constexpr bool touches() { return false; }
 
  private:
   Deadline deadline_;

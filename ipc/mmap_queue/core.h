@@ -5,6 +5,7 @@
 // call, no allocation. Every index is read from shared memory once, checked, and then used, so that whoever scribbles
 // there leads nobody outside the mapping.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -52,6 +53,10 @@ class Core {
   [[nodiscard]] pthread_mutex_t* StageLock(uint32_t stage) const noexcept { return &stages_[stage].lock; }
   // Whether the next message is large, and worth a stage; without the lock a hint.
   [[nodiscard]] bool IsStaged() const noexcept;
+  // So large, or smaller, the next message probably is; without the lock a hint.
+  [[nodiscard]] uint32_t LikelyBytes() const noexcept {
+    return std::min(max_message_bytes_, IsStaged() ? kLikelyStagedBytes : kStagedBytes - 1);
+  }
   // Hints, without a lock: whether there may be a message to receive, or room to send one.
   [[nodiscard]] bool MayHoldMessages() const noexcept;
   // Of a queue that holds none yet: whether the one `ahead` behind the next is there.

@@ -1,10 +1,10 @@
 // A named queue whose file somebody else damages: before it is opened, and while it is in use. Every call ends, with an
 // error where one is due, and no process dies of it. (What the data structure does with each damaged index is
-// core_damage_test's.) What cannot be survived: a file that is truncated between a call's look at its size and its
-// access to the memory (SIGBUS).
+// core_damage_test's; a truncated file is truncation_test's.)
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -15,9 +15,9 @@
 #include <cstring>
 #include <random>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "ipc/conformance/support.h"
+#include "ipc/mmap_queue/damage_for_test.h"
 #include "ipc/mmap_queue/queue.h"
 #include "ipc/mmap_queue/semantics.h"
 #include "ipc/os/clock.h"
@@ -28,45 +28,12 @@ namespace ipcmark::mmap_queue {
 namespace {
 
 constexpr int64_t kWatchdogNanos = 60 * os::kNanosPerSecond;
-constexpr Attributes kSmall = {.depth_messages = 4, .message_bytes = 32};
-
 // ThreadSanitizer must see the unlock, so its builds use the C library's, which follows damaged links.
 #ifdef __SANITIZE_THREAD__
 constexpr bool kReleasesItself = false;
 #else
 constexpr bool kReleasesItself = true;
 #endif
-
-class DamageTest : public testing::Test {
- protected:
-  DamageTest() : name_(absl::StrCat("/damage_test_", getpid())), path_("/dev/shm/mq." + name_.substr(1)) {}
-  ~DamageTest() override { unlink(path_.c_str()); }
-
-  [[nodiscard]] Queue Make() const {
-    absl::StatusOr<Queue> queue = Queue::Open(name_, O_CREAT | O_EXCL | O_RDWR, 0600, kSmall);
-    EXPECT_TRUE(queue.ok()) << queue.status();
-    return *std::move(queue);
-  }
-  // The whole file, as a vandal sees it.
-  [[nodiscard]] os::Mapping Map() const {
-    const os::Fd fd(open(path_.c_str(), O_RDWR | O_CLOEXEC));
-    struct stat its {};
-    fstat(fd.get(), &its);
-    return *os::Mapping::SharedFile(fd.get(), static_cast<size_t>(its.st_size));
-  }
-  [[nodiscard]] int OpenErrno() const {
-    int fd = -1;
-    MappedFile file;
-    const int err = OpenQueueFile(name_.c_str(), O_RDWR, 0, nullptr, &fd, &file);
-    if (err != 0) return err;
-    file.Unmap();
-    close(fd);
-    return 0;
-  }
-
-  std::string name_;
-  std::string path_;
-};
 
 struct Damage {
   const char* what;
@@ -114,30 +81,6 @@ TEST_F(DamageTest, WhatIsNoQueueCannotBeOpened) {
   }
 }
 
-TEST_F(DamageTest, ATruncatedQueueIsAnErrorToWhoHasItOpen) {
-  const Mqueue mq = OurMqueue();
-  mq_attr attributes{};
-  attributes.mq_maxmsg = 4;
-  attributes.mq_msgsize = 32;
-  for (const off_t bytes : {off_t{0}, off_t{100}, off_t{200'000}}) {
-    const mqd_t queue = mq.open(name_.c_str(), O_CREAT | O_EXCL | O_RDWR, 0600, &attributes);
-    ASSERT_GE(queue, 0);
-    ASSERT_EQ(mq.send(queue, "m", 1, 0), 0);
-    struct stat its {};
-    ASSERT_EQ(fstat(queue, &its), 0);
-    ASSERT_EQ(ftruncate(queue, std::min(bytes, its.st_size - 1)), 0);
-    EXPECT_EQ(OpenErrno(), EBADMSG);
-    char buffer[32];
-    mq_attr now{};
-    EXPECT_EQ(Said(mq.send(queue, "m", 1, 0)), "EBADMSG");
-    EXPECT_EQ(Said(mq.receive(queue, buffer, sizeof(buffer), nullptr)), "EBADMSG");
-    EXPECT_EQ(Said(mq.getattr(queue, &now)), "EBADMSG");
-    EXPECT_EQ(Said(mq.notify(queue, nullptr)), "EBADMSG");
-    EXPECT_EQ(mq.close(queue), 0);
-    EXPECT_EQ(mq.unlink(name_.c_str()), 0);
-  }
-}
-
 // A process id that there is not: the kernel's are below 2^22.
 constexpr int kNobody = (1 << 22) + 7;
 
@@ -155,9 +98,14 @@ constexpr LockDamage kLockDamages[] = {
 
 constexpr Side kSides[] = {Side::kSend, Side::kReceive};
 
-IoResult Call(Queue& queue, Side side) {
+IoResult Call(Queue& queue, Side side, const timespec* until = nullptr) {
   std::byte buffer[32];
-  return side == Side::kSend ? queue.Send({}) : queue.Receive(buffer);
+  return side == Side::kSend ? queue.Send({}, 0, until) : queue.Receive(buffer, nullptr, until);
+}
+
+void Spin(int64_t nanos) {
+  for (const Deadline end = os::After(nanos); !os::HasPassed(end);) {
+  }
 }
 
 TEST_F(DamageTest, ALockThatNobodyHoldsIsAnErrorAndNoHang) {
@@ -192,6 +140,59 @@ TEST_F(DamageTest, ALockOfAnotherKindIsAnError) {
     }
   }
   EXPECT_TRUE(queue.Send({}).ok());
+}
+
+// A lock that a living process holds, as far as its word says, which knows nothing of it: a call that must not wait
+// ends.
+TEST_F(DamageTest, ALockOfALivingStrangerEndsACallThatMustNotWait) {
+  constexpr timespec kPast = {.tv_sec = 1, .tv_nsec = 0};
+  for (Side side : kSides) {
+    Queue queue = Make();
+    ASSERT_TRUE(queue.Send({}).ok());
+    const os::Mapping file = Map();
+    pthread_mutex_t& lock = LockOf(side, *static_cast<QueueHeader*>(file.address()));
+    lock.__data.__lock = lock.__data.__owner = getppid();
+    EXPECT_EQ(Call(queue, side, &kPast).outcome, Outcome::kDeadline);
+    ASSERT_EQ(queue.SetNonblocking(true), 0);
+    EXPECT_EQ(Call(queue, side).err, EAGAIN);
+    EXPECT_EQ(Call(queue, side, &kPast).err, EAGAIN);
+    lock.__data.__lock = lock.__data.__owner = kNobody;
+    EXPECT_EQ(Call(queue, side).err, EBADMSG);
+    lock.__data.__lock = lock.__data.__owner = 0;
+    EXPECT_TRUE(Call(queue, side).ok());
+    ASSERT_TRUE(Queue::Unlink(name_).ok());
+  }
+}
+
+// A holder that is away for some slices of the scheduler makes nobody fail who need not wait.
+TEST_F(DamageTest, ALockWhoseHolderIsPreemptedIsWaitedForWithADeadlineThatHasPassed) {
+  constexpr timespec kPast = {.tv_sec = 1, .tv_nsec = 0};
+  for (Side side : kSides) {
+    Queue queue = Make();
+    ASSERT_TRUE(queue.Send({}).ok());
+    const os::Mapping file = Map();
+    pthread_mutex_t& lock = LockOf(side, *static_cast<QueueHeader*>(file.address()));
+    const pid_t parent = getpid();
+    bool served = false;
+    // Once is enough: a defect fails every time, and a holder that gets no CPU for 100 ms does not.
+    for (int trial = 0; trial < 10 && !served; ++trial) {
+      volatile int* held = SharedInts();
+      const pid_t holder = Fork([&] {
+        Hold hold;
+        if (hold.Try(&lock) != 0) _exit(1);
+        *held = 1;
+        AwaitAsleep(parent, held);
+        Spin(5'000'000);
+        hold.Release(&lock);
+      });
+      while (*held == 0) sched_yield();
+      served = Call(queue, side, &kPast).ok();
+      Reap(holder);
+      munmap(const_cast<int*>(held), 4096);
+    }
+    EXPECT_TRUE(served);
+    ASSERT_TRUE(Queue::Unlink(name_).ok());
+  }
 }
 
 // What the links of the lock say while it is held must not lead its holder anywhere when it lets go.
@@ -239,11 +240,6 @@ void Use(Queue& queue, Shared& shared, std::mt19937_64& random) {
 
 void FlipBit(std::byte* at, uint64_t bit) {
   reinterpret_cast<std::atomic<uint8_t>*>(at)->fetch_xor(static_cast<uint8_t>(1U << bit % 8));
-}
-
-void Spin(int64_t nanos) {
-  for (const Deadline end = os::After(nanos); !os::HasPassed(end);) {
-  }
 }
 
 // Where a lock of the header is.

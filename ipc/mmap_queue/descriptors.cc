@@ -121,7 +121,7 @@ int UseDescriptor(int fd, Use* use) noexcept {
     if (entry != nullptr) {
       Use known = Look(*entry);
       if (known.of() != nullptr) {
-        const int err = CheckQueueFile(fd, known.file());
+        const int err = CheckQueueFile(fd, known.file().id);
         if (err != EBADF) {
           *use = std::move(known);
           return err;

@@ -174,8 +174,11 @@ bool StuckLock::IsDamaged(const pthread_mutex_t* lock) noexcept {
     since_nanos_ = now;
     return false;
   }
-  if (now - since_nanos_ < kStuckNanos) return false;
-  const pid_t holder = word & FUTEX_TID_MASK;
+  return now - since_nanos_ >= kStuckNanos && NamesNobody(lock);
+}
+
+bool StuckLock::NamesNobody(const pthread_mutex_t* lock) noexcept {
+  const pid_t holder = Once(lock->__data.__lock) & static_cast<int>(FUTEX_TID_MASK);
   return holder == 0 || Once(lock->__data.__owner) != holder || (kill(holder, 0) != 0 && errno == ESRCH);
 }
 

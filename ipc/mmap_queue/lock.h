@@ -70,9 +70,11 @@ class Hold {
 // For one wait for the lock that goes on and on.
 class StuckLock {
  public:
-  // Called after each slice that ended with ETIMEDOUT. True when the lock is held, for a second, by nobody: the word
-  // names no thread, or another one than its owner wrote. A stopped owner is no damage.
+  // Called after each slice that ended with ETIMEDOUT. True when the lock is held, for a second, by nobody. A stopped
+  // owner is no damage.
   bool IsDamaged(const pthread_mutex_t* lock) noexcept;
+  // Whether its word names no thread, or another one than its owner wrote. Its owner may be just about to write.
+  static bool NamesNobody(const pthread_mutex_t* lock) noexcept;
 
  private:
   int word_ = 0;

@@ -25,7 +25,7 @@ namespace ipcmark::mmap_queue {
 class End {
  public:
   End(std::shared_ptr<const os::Mapping> mapping, Wait wait)
-      : mapping_(std::move(mapping)), view_(Core(mapping_->address()), -1), wait_(wait) {}
+      : mapping_(std::move(mapping)), view_(Core(mapping_->address())), wait_(wait) {}
 
  protected:
   std::shared_ptr<const os::Mapping> mapping_;

@@ -57,6 +57,8 @@ int Open(const char* name, int flags, mode_t mode, const mq_attr* wanted) {
   int fd = -1;
   MappedFile file;
   int err = OpenQueueFile(name, flags, mode, &attributes, &fd, &file);
+  // POSIX knows one errno for no room.
+  if (err == EFBIG) err = ENOSPC;
   if (err != 0) return Fail(err);
   err = RememberDescriptor(fd, file);
   if (err == 0) return fd;
@@ -80,7 +82,7 @@ int Send(int fd, const char* message, size_t bytes, unsigned priority, const tim
   const int err = UseDescriptor(fd, &use);
   if (err != 0) return Fail(err);
   if (!May(fd, use.file(), &MappedFile::may_send)) return Fail(EBADF);
-  View view(use.file().core, fd);
+  View view(use.file(), fd);
   const IoResult result = PosixSend(view, {reinterpret_cast<const std::byte*>(message), bytes}, priority, until);
   return result.ok() ? 0 : Fail(ErrnoOf(result));
 }
@@ -91,23 +93,36 @@ ssize_t Receive(int fd, char* buffer, size_t bytes, unsigned* priority, const ti
   const int err = UseDescriptor(fd, &use);
   if (err != 0) return Fail(err);
   if (!May(fd, use.file(), &MappedFile::may_receive)) return Fail(EBADF);
-  View view(use.file().core, fd);
+  View view(use.file(), fd);
   const IoResult result = PosixReceive(view, {reinterpret_cast<std::byte*>(buffer), bytes}, priority, until);
   return result.ok() ? static_cast<ssize_t>(result.bytes) : Fail(ErrnoOf(result));
 }
 
+// The header says that nobody passes null, which the compiler believes of what follows; the kernel's take it.
+template <typename T>
+T* MaybeNull(T* pointer) {
+  asm("" : "+r"(pointer));
+  return pointer;
+}
+
+// `attributes` may be null.
 int GetAttributes(int fd, mq_attr* attributes) {
   Use use;
   const int err = UseDescriptor(fd, &use);
   if (err != 0) return Fail(err);
   const int flags = fcntl(fd, F_GETFL);
   if (flags < 0) return Fail(EBADF);
-  const Core& core = use.file().core;
+  View view(use.file(), fd);
+  const Core& core = view.core();
+  uint32_t count = 0;
+  const int damaged = PosixCount(view, &count);
+  if (damaged != 0) return Fail(damaged);
+  if (attributes == nullptr) return 0;
   *attributes = mq_attr{};
   attributes->mq_flags = flags & O_NONBLOCK;
   attributes->mq_maxmsg = core.depth();
   attributes->mq_msgsize = core.max_message_bytes();
-  attributes->mq_curmsgs = std::min(core.count(), core.depth());
+  attributes->mq_curmsgs = count;
   return 0;
 }
 
@@ -131,7 +146,7 @@ int Close(int fd) {
     // A truncated queue can be closed, but its memory must not be touched.
     if (err != 0 && use.of() == nullptr) return Fail(err == EBADMSG ? EBADF : err);
     if (err == 0) {
-      View view(use.file().core, fd);
+      View view(use.file(), fd);
       DropNotice(view);
     }
     // Before the close: another thread may get the number right after it.
@@ -145,7 +160,7 @@ int Notify(int fd, const sigevent* event) {
   Use use;
   int err = UseDescriptor(fd, &use);
   if (err != 0) return Fail(err);
-  View view(use.file().core, fd);
+  View view(use.file(), fd);
   err = SetNotice(view, event);
   return err == 0 ? 0 : Fail(err);
 }
@@ -184,10 +199,12 @@ int mq_unlink(const char* name) noexcept {
   return err == 0 ? 0 : queue::Fail(err);
 }
 
-int mq_getattr(mqd_t fd, mq_attr* attributes) noexcept { return queue::GetAttributes(fd, attributes); }
+int mq_getattr(mqd_t fd, mq_attr* attributes) noexcept {
+  return queue::GetAttributes(fd, queue::MaybeNull(attributes));
+}
 
 int mq_setattr(mqd_t fd, const mq_attr* attributes, mq_attr* old) noexcept {
-  return queue::SetAttributes(fd, attributes, old);
+  return queue::SetAttributes(fd, queue::MaybeNull(attributes), old);
 }
 
 int mq_send(mqd_t fd, const char* message, size_t bytes, unsigned priority) {

@@ -20,6 +20,7 @@ namespace ipcmark::mmap_queue {
 namespace {
 
 constexpr pid_t kNobody = -1;
+constexpr pid_t kUnknown = -2;
 
 struct flock ByteOf(uint64_t id, int16_t type) {
   struct flock lock {};
@@ -31,10 +32,12 @@ struct flock ByteOf(uint64_t id, int16_t type) {
 }
 
 // The process whose registration `id` is, as this process knows it (0: of another PID namespace); kNobody when it has
-// closed the queue or died. An open file description's own question, because a process does not conflict with itself.
-pid_t Registrant(int fd, uint64_t id) noexcept {
+// closed the queue or died; kUnknown when the view's descriptor is not the queue's any more. An open file description's
+// own question, because a process does not conflict with itself.
+pid_t Registrant(const View& view, uint64_t id) noexcept {
   struct flock lock = ByteOf(id, F_WRLCK);
-  if (fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return kNobody;
+  if (!view.HasItsDescriptor() || fcntl(view.fd(), F_OFD_GETLK, &lock) != 0) return kUnknown;
+  if (lock.l_type == F_UNLCK) return kNobody;
   return lock.l_pid < 0 ? 0 : lock.l_pid;
 }
 
@@ -48,16 +51,17 @@ uint64_t SealOf(uint32_t kind, uint32_t signal_number, uint64_t value, uint64_t 
   return seal;
 }
 
-void Tell(Core& core, int fd) noexcept {
-  Notice& notice = core.header().notice;
+// Returns whether the registration is used up.
+bool Tell(View& view) noexcept {
+  Notice& notice = view.header().notice;
   const Notice* const shared = &notice;
   const uint32_t kind = notice.kind.load(std::memory_order_relaxed);
   const uint32_t signal_number = Once(shared->signal_number);
   const uint64_t value = Once(shared->value);
   const uint64_t id = Once(shared->id);
-  if (Once(shared->seal) != SealOf(kind, signal_number, value, id)) return;
-  const pid_t pid = Registrant(fd, id);
-  if (pid == kNobody) return;
+  if (Once(shared->seal) != SealOf(kind, signal_number, value, id)) return true;
+  const pid_t pid = Registrant(view, id);
+  if (pid == kNobody || pid == kUnknown) return pid == kNobody;
   if (kind == kSignalNotice && pid > 0) {
     siginfo_t info{};
     info.si_signo = static_cast<int>(signal_number);
@@ -71,6 +75,7 @@ void Tell(Core& core, int fd) noexcept {
   // Release: the waiting thread that sees the change sees `fired` too.
   notice.changes.fetch_add(1, std::memory_order_release);
   os::WakeAllOnFutex(notice.changes);
+  return true;
 }
 
 void Forget(Notice& notice) noexcept {
@@ -131,23 +136,22 @@ bool IsOverdue(const Notice& notice) noexcept {
          os::MonotonicNanos() >= notice.transit_end_nanos;
 }
 
-void BeginAnnouncement(Core& core, int fd) noexcept {
-  core.header().notice.announcing = 1;
-  Tell(core, fd);
+bool BeginAnnouncement(View& view) noexcept {
+  view.header().notice.announcing = 1;
+  return Tell(view);
 }
 
-void EndAnnouncement(Core& core) noexcept {
-  Notice& notice = core.header().notice;
-  notice.kind.store(kNoNotice, std::memory_order_relaxed);
-  notice.unannounced = 0;
+void EndAnnouncement(View& view, bool used_up) noexcept {
+  Notice& notice = view.header().notice;
+  if (used_up) notice.kind.store(kNoNotice, std::memory_order_relaxed);
+  notice.unannounced = used_up ? 0 : 1;
   notice.announcing = 0;
 }
 
-void FinishAnnouncement(Core& core, int fd) noexcept {
-  Notice& notice = core.header().notice;
+void FinishAnnouncement(View& view) noexcept {
+  const Notice& notice = view.header().notice;
   if (notice.announcing == 0) return;
-  if (notice.kind.load(std::memory_order_relaxed) != kNoNotice && fd >= 0) Tell(core, fd);
-  EndAnnouncement(core);
+  EndAnnouncement(view, notice.kind.load(std::memory_order_relaxed) == kNoNotice || Tell(view));
 }
 
 namespace {
@@ -163,16 +167,17 @@ struct Waiter {
   std::atomic<uint32_t> stage{kStarting};
 };
 
-// True when registration `waiter.id` is notified, false when it was given up.
+// True when registration `waiter.id` is notified, false when it was given up or the file was truncated.
 bool AwaitNotice(const Waiter& waiter) {
   Notice& notice = *waiter.notice;
-  for (;;) {
+  while (IsThere(&notice)) {
     // Acquire: pairs with Tell's release, for `fired`.
     const uint32_t seen = notice.changes.load(std::memory_order_acquire);
     if (Once(notice.fired[waiter.id % Notice::kRemembered]) == waiter.id) return true;
     if (Once(notice.id) != waiter.id || notice.kind.load(std::memory_order_relaxed) != kThreadNotice) return false;
-    os::WaitOnFutex(notice.changes, seen, Deadline::Never());
+    os::WaitOnFutex(notice.changes, seen, os::After(kLongNetNanos));
   }
+  return false;
 }
 
 void* BecomeNotification(void* argument) {
@@ -185,7 +190,13 @@ void* BecomeNotification(void* argument) {
   const sigval value = waiter->value;
   munmap(waiter->mapping, sizeof(QueueHeader));
   delete waiter;
-  if (notified) function(value);
+  if (notified) {
+    // As the C library's: it was made with all of them blocked, and what it starts would inherit that.
+    sigset_t none;
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, nullptr);
+    function(value);
+  }
   return nullptr;
 }
 
@@ -229,8 +240,9 @@ int StartWaiter(int fd, const sigevent& event, Waiter** out) {
 // With the lock held. Returns 0, with the registration's number, or an errno.
 int Register(View& view, NoticeKind kind, const sigevent& event, uint64_t* registered) {
   Notice& notice = view.header().notice;
-  if (notice.kind.load(std::memory_order_relaxed) != kNoNotice && Registrant(view.fd(), notice.id) != kNobody) {
-    return EBUSY;
+  if (notice.kind.load(std::memory_order_relaxed) != kNoNotice) {
+    const pid_t registrant = Registrant(view, notice.id);
+    if (registrant != kNobody) return registrant == kUnknown ? EBADF : EBUSY;
   }
   // What this process locked for registrations that have been used up.
   struct flock all = ByteOf(0, F_UNLCK);
@@ -261,11 +273,11 @@ int Register(View& view, NoticeKind kind, const sigevent& event, uint64_t* regis
 int Unregister(View& view, const timespec* until) {
   Notice& notice = view.header().notice;
   if (notice.kind.load(std::memory_order_relaxed) == kNoNotice) return 0;
-  PosixLimit limit(view.fd(), until);
+  PosixLimit limit(view, until);
   Locks locks;
   const IoResult locked = view.LockBoth(limit, locks);
   if (!locked.ok()) return locked.err;
-  if (Registrant(view.fd(), notice.id) == getpid()) Forget(notice);
+  if (Registrant(view, notice.id) == getpid()) Forget(notice);
   view.Unlock(locks);
   return 0;
 }
@@ -295,7 +307,7 @@ int SetNotice(View& view, const sigevent* event) {
     const int err = StartWaiter(view.fd(), *event, &waiter);
     if (err != 0) return err;
   }
-  PosixLimit limit(view.fd(), nullptr);
+  PosixLimit limit(view, nullptr);
   Locks locks;
   const IoResult locked = view.LockBoth(limit, locks);
   int err = locked.err;
@@ -309,11 +321,8 @@ int SetNotice(View& view, const sigevent* event) {
 }
 
 void DropNotice(View& view) noexcept {
-  // Closing must not hang on a stopped holder of the lock. What is left of the registration then is found to be
-  // nobody's.
-  timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
-  ++until.tv_sec;
+  // What is left of the registration afterwards is found to be nobody's.
+  const timespec until = SecondFromNow();
   Unregister(view, &until);
 }
 

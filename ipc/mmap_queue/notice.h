@@ -48,11 +48,12 @@ void CountArrived(Notice& notice) noexcept;
 bool IsToBeAnnounced(Core& core) noexcept;
 // After the commit of a message that was not to be announced: whether the receivers for whom it was had their time.
 bool IsOverdue(const Notice& notice) noexcept;
-// Before and after the commit.
-void BeginAnnouncement(Core& core, int fd) noexcept;
-void EndAnnouncement(Core& core) noexcept;
+// Before and after the commit. Begin returns whether the registration is used up; false, for End, when it cannot be
+// known whose it is: another thread has closed the descriptor. Then it stays, and the next message is announced.
+[[nodiscard]] bool BeginAnnouncement(View& view) noexcept;
+void EndAnnouncement(View& view, bool used_up) noexcept;
 // Finishes what a killed sender had begun.
-void FinishAnnouncement(Core& core, int fd) noexcept;
+void FinishAnnouncement(View& view) noexcept;
 
 // Whether mq_notify knows such an event.
 bool IsNotice(const sigevent& event) noexcept;

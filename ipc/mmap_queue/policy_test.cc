@@ -75,6 +75,17 @@ TEST_F(PolicyTest, TheEnvironmentChoosesForTheCInterface) {
   EXPECT_EQ(MadeByMqOpen(), "EINVAL");
 }
 
+TEST_F(PolicyTest, AnEmptyVariableIsAsIfItWereNotSet) {
+  setenv("IPCMARK_QUEUE_POLICY", "", 1);
+  EXPECT_EQ(MadeByMqOpen(), "robust");
+  const char* directory = getenv("IPCMARK_QUEUE_DIR");
+  const std::string before = directory == nullptr ? "" : directory;
+  setenv("IPCMARK_QUEUE_DIR", "", 1);
+  EXPECT_EQ(MadeByMqOpen(), "robust");
+  EXPECT_STREQ(QueueDirectory(), "/dev/shm");
+  setenv("IPCMARK_QUEUE_DIR", before.c_str(), 1);
+}
+
 TEST_F(PolicyTest, WhoOpensAQueueTakesItsPolicy) {
   for (const Policy policy : {Policy::kPosix, Policy::kRobust}) {
     absl::StatusOr<Queue> made = Queue::Open(name_, O_CREAT | O_EXCL | O_RDWR, 0600, {.policy = policy});

@@ -11,42 +11,68 @@
 #include <cerrno>
 
 #include "ipc/channel.h"
+#include "ipc/mmap_queue/transfer.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/futex.h"
 
 namespace ipcmark::mmap_queue {
 
+// Below 100 ms, and not what timers of programs are set to: those that end at the same moment are the ones that go
+// unnoticed.
+inline constexpr int64_t kNetNanos = 97'000'000;
+inline constexpr int64_t kLongNetNanos = 10 * os::kNanosPerSecond;
+
+// For calls that must not hang on a stopped holder of the lock.
+inline timespec SecondFromNow() noexcept {
+  timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  ++until.tv_sec;
+  return until;
+}
+
 // Waits unless O_NONBLOCK is set for the open file description of `fd`, until `until` (CLOCK_REALTIME; null: for ever).
 // O_NONBLOCK and `until` count only for a call that would have to wait, so they are looked at only then, and an
 // uncontended call makes no system call. Each wait is a cancellation point.
 //
-// It sleeps in one go: it does not look up every few milliseconds, as the ends of a Channel do. A handler that runs
-// between two such sleeps would go unnoticed, and EINTR would be lost to a caller that waits for just that; on a busy
-// machine this "between" takes milliseconds. Nothing is lost with the looks: whoever commits has woken everybody
-// before.
+// A sleep looks up after kNetNanos: the net under a wake-up that does not come, and where a truncated file ends the
+// call. But a handler that runs between two sleeps goes unnoticed, and on a busy machine this "between" takes
+// milliseconds: EINTR would be lost to a caller that waits for just that, say for its alarm(2). So where a handler is
+// installed that may interrupt (without SA_RESTART), sleeps are long from the first look on. Nobody who lives or is
+// killed needs the looks: whoever commits has woken everybody before.
 class PosixLimit {
  public:
-  PosixLimit(int fd, const timespec* until) : fd_(fd), until_(until) {}
+  // Reads *until now: a bad pointer must not fault under a lock. `net_nanos`: after which a sleep looks up first.
+  PosixLimit(const View& view, const timespec* until, int64_t net_nanos = kNetNanos)
+      : view_(view),
+        instant_(until != nullptr ? *until : timespec{}),
+        until_(until != nullptr ? &instant_ : nullptr),
+        net_nanos_(net_nanos) {}
+  PosixLimit(const PosixLimit&) = delete;
+  PosixLimit& operator=(const PosixLimit&) = delete;
 
   IoResult MayWait() {
-    const int flags = fcntl(fd_, F_GETFL);
+    const int flags = fcntl(view_.fd(), F_GETFL);
     if (flags < 0) return IoResult::Of(Outcome::kError, EBADF);
-    if ((flags & O_NONBLOCK) != 0) return IoResult::Of(Outcome::kWouldBlock, EAGAIN);
     if (until_ != nullptr && !IsInstant()) return IoResult::Of(Outcome::kError, EINVAL);
+    if ((flags & O_NONBLOCK) != 0) return IoResult::Of(Outcome::kWouldBlock, EAGAIN);
     return Passed() ? IoResult::Of(Outcome::kDeadline, ETIMEDOUT) : IoResult::Ok(0);
+  }
+  [[nodiscard]] bool IsNonblocking() const noexcept {
+    const int flags = fcntl(view_.fd(), F_GETFL);
+    return flags >= 0 && (flags & O_NONBLOCK) != 0;
   }
   [[nodiscard]] bool Passed() const noexcept { return until_ != nullptr && IsInstant() && LeftNanos(1) <= 0; }
   // For the lock only.
   [[nodiscard]] Deadline Slice(int64_t nanos) const noexcept {
     return os::After(until_ != nullptr && IsInstant() ? LeftNanos(nanos) : nanos);
   }
-  os::FutexWait Wait(const std::atomic<uint32_t>& word, uint32_t expected, Deadline /*until*/) const {
-    return os::WaitOnFutexAsPosix(word, expected, until_);
-  }
+  // kError with EBADMSG: the file was truncated meanwhile.
+  os::FutexWait Wait(const std::atomic<uint32_t>& word, uint32_t expected);
   int WaitLiterally(pthread_cond_t* condition, pthread_mutex_t* lock) const {
     return until_ == nullptr ? pthread_cond_wait(condition, lock) : pthread_cond_timedwait(condition, lock, until_);
   }
   static constexpr bool spins() { return false; }
+  static constexpr bool touches() { return true; }
 
  private:
   [[nodiscard]] bool IsInstant() const noexcept {
@@ -61,8 +87,10 @@ class PosixLimit {
     return std::min(most, seconds * os::kNanosPerSecond + (until_->tv_nsec - now.tv_nsec));
   }
 
-  int fd_;
-  const timespec* until_;
+  const View& view_;
+  const timespec instant_;
+  const timespec* const until_;
+  int64_t net_nanos_;
 };
 
 }  // namespace ipcmark::mmap_queue

@@ -20,6 +20,8 @@ absl::Status OpenError(const std::string& call, int err) {
           "%s: EBADMSG; the file holds no queue, or a damaged one: unlink it and make a new one", call));
     case ENOSPC:
       return os::SyscallError(call, err, "free space there, or ask for fewer or smaller messages");
+    case EFBIG:
+      return os::SyscallError(call, err, "raise RLIMIT_FSIZE (ulimit -f), or ask for fewer or smaller messages");
     case EOPNOTSUPP:
       return os::SyscallError(call, err, "name a directory on a file system with O_TMPFILE in IPCMARK_QUEUE_DIR");
     case EACCES:
@@ -87,6 +89,14 @@ IoResult Queue::Receive(std::span<std::byte> buffer, uint32_t* priority, const t
 }
 
 int Queue::Notify(const sigevent* event) { return SetNotice(view_, event); }
+
+uint32_t Queue::count() const {
+  View view = view_;
+  uint32_t count = 0;
+  // Damaged or not: it is what the indices say.
+  static_cast<void>(PosixCount(view, &count));
+  return count;
+}
 
 bool Queue::nonblocking() const { return (fcntl(fd_.get(), F_GETFL) & O_NONBLOCK) != 0; }
 

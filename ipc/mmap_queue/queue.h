@@ -61,8 +61,8 @@ class Queue {
   [[nodiscard]] Policy policy() const { return view_.core().policy(); }
   [[nodiscard]] uint32_t depth_messages() const { return view_.core().depth(); }
   [[nodiscard]] uint32_t message_bytes() const { return view_.core().max_message_bytes(); }
-  // How many messages there are now.
-  [[nodiscard]] uint32_t count() const { return view_.core().count(); }
+  // How many messages there are now. Repairs the queue first when a user has died in it; a second at most.
+  [[nodiscard]] uint32_t count() const;
   // O_NONBLOCK of the open file description, which duplicates and forked children share.
   [[nodiscard]] bool nonblocking() const;
   // Returns 0 or an errno.
@@ -70,7 +70,7 @@ class Queue {
   [[nodiscard]] int fd() const { return fd_.get(); }
 
  private:
-  Queue(os::Fd fd, const MappedFile& file) : fd_(std::move(fd)), file_(file), view_(file.core, fd_.get()) {}
+  Queue(os::Fd fd, const MappedFile& file) : fd_(std::move(fd)), file_(file), view_(file, fd_.get()) {}
   void Close() noexcept;
 
   os::Fd fd_;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -27,6 +28,9 @@ constexpr uint64_t kReserveBytes = uint64_t{16} << 20;
 
 // glibc's fstat goes by a path lookup that costs several times as much.
 int Fstat(int fd, struct stat* file) noexcept { return static_cast<int>(syscall(SYS_fstat, fd, file)); }
+
+// Of an environment variable: set, and to something.
+bool IsSet(const char* named) noexcept { return named != nullptr && *named != '\0'; }
 
 struct Path {
   char text[PATH_MAX];
@@ -126,13 +130,13 @@ int OpenOrMake(const Path& path, int flags, mode_t mode, const Attributes& attri
 }  // namespace
 
 void MappedFile::Unmap() noexcept {
-  if (address != nullptr) munmap(address, bytes);
+  if (address != nullptr) munmap(address, id.bytes);
   address = nullptr;
 }
 
 std::optional<Policy> PolicyOfEnvironment() noexcept {
   const char* named = secure_getenv("IPCMARK_QUEUE_POLICY");
-  if (named == nullptr || strcmp(named, "robust") == 0) return Policy::kRobust;
+  if (!IsSet(named) || strcmp(named, "robust") == 0) return Policy::kRobust;
   if (strcmp(named, "posix") == 0) return Policy::kPosix;
   return std::nullopt;
 }
@@ -140,11 +144,15 @@ std::optional<Policy> PolicyOfEnvironment() noexcept {
 const char* QueueDirectory() noexcept {
   // Not for a program that runs with more rights than who started it.
   const char* named = secure_getenv("IPCMARK_QUEUE_DIR");
-  return named != nullptr ? named : "/dev/shm";
+  return IsSet(named) ? named : "/dev/shm";
 }
 
 int ReserveSpace(int fd, uint64_t bytes) noexcept {
   if (bytes > LONG_MAX) return EFBIG;
+  rlimit allowed;
+  if (getrlimit(RLIMIT_FSIZE, &allowed) == 0 && allowed.rlim_cur != RLIM_INFINITY && bytes > allowed.rlim_cur) {
+    return EFBIG;
+  }
   // A look first: asking tmpfs for more than there is would fill the memory on the way to the error.
   struct statvfs room;
   if (fstatvfs(fd, &room) == 0 && room.f_blocks != 0 && bytes / room.f_frsize > room.f_bfree) return ENOSPC;
@@ -197,8 +205,9 @@ int MapQueueFile(int fd, MappedFile* file) noexcept {
     munmap(address, bytes);
     return EBADMSG;
   }
-  *file = {
-      .core = Core(address, *sizes), .address = address, .bytes = bytes, .device = its.st_dev, .inode = its.st_ino};
+  *file = {.core = Core(address, *sizes),
+           .address = address,
+           .id = {.device = its.st_dev, .inode = its.st_ino, .bytes = bytes}};
   ReadAccess(fd, file);
   return 0;
 }
@@ -210,17 +219,24 @@ void ReadAccess(int fd, MappedFile* file) noexcept {
   file->may_receive = (flags & O_SYNC) != O_DSYNC;
 }
 
-int CheckQueueFile(int fd, const MappedFile& file) noexcept {
+int CheckQueueFile(int fd, const FileId& file) noexcept {
   struct stat its;
   if (Fstat(fd, &its) != 0 || its.st_dev != file.device || its.st_ino != file.inode) return EBADF;
   return static_cast<uint64_t>(its.st_size) < file.bytes ? EBADMSG : 0;
+}
+
+bool IsThere(const void* in_page) noexcept {
+  const auto page_bytes = static_cast<uintptr_t>(getpagesize());
+  const auto page = reinterpret_cast<uintptr_t>(in_page) / page_bytes * page_bytes;
+  return madvise(reinterpret_cast<void*>(page), page_bytes, MADV_POPULATE_READ) == 0 || errno != EFAULT;
 }
 
 int UnlinkQueueFile(const char* name) noexcept {
   Path path;
   const int err = PathOf(name, &path);
   if (err != 0) return err;
-  return unlink(path.text) == 0 ? 0 : errno;
+  if (unlink(path.text) == 0) return 0;
+  return errno == EPERM ? EACCES : errno;
 }
 
 }  // namespace ipcmark::mmap_queue

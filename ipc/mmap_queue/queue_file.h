@@ -41,32 +41,38 @@ struct Attributes {
   Policy policy = Policy::kRobust;
 };
 
+// Which file it is, and how much of it is mapped.
+struct FileId {
+  dev_t device = 0;
+  ino_t inode = 0;
+  uint64_t bytes = 0;
+};
+
 // A mapped queue.
 struct MappedFile {
   Core core;
   void* address = nullptr;
-  uint64_t bytes = 0;
-  dev_t device = 0;
-  ino_t inode = 0;
+  FileId id;
   bool may_send = false;
   bool may_receive = false;
 
   void Unmap() noexcept;
 };
 
-// What the environment variable IPCMARK_QUEUE_POLICY says, `robust` (also when it is not set) or `posix`; nothing for
-// another word.
+// What the environment variable IPCMARK_QUEUE_POLICY says, `robust` (also when it is not set, or empty) or `posix`;
+// nothing for another word.
 std::optional<Policy> PolicyOfEnvironment() noexcept;
 
 // The directory for queues.
 const char* QueueDirectory() noexcept;
 
-// Takes `bytes` of room for `fd` now, so that a full disk shows here (ENOSPC) and not as SIGBUS later.
+// Takes `bytes` of room for `fd` now, so that a full disk shows here (ENOSPC) and not as SIGBUS later. EFBIG: this
+// process may not make so large a file (RLIMIT_FSIZE), and is not sent SIGXFSZ for it.
 int ReserveSpace(int fd, uint64_t bytes) noexcept;
 
 // Opens or makes the queue `name`; `flags` as for mq_open. `attributes`: null for the defaults; looked at only when it
 // is made. On success *fd is the caller's to close and *file to unmap. Errors: those of mq_open(3); EBADMSG when the
-// file holds no queue or a damaged one.
+// file holds no queue or a damaged one; EFBIG as ReserveSpace.
 int OpenQueueFile(const char* name, int flags, mode_t mode, const Attributes* attributes, int* fd, MappedFile* file);
 // Maps the queue behind `fd`. EBADF when it is no descriptor of a queue.
 int MapQueueFile(int fd, MappedFile* file) noexcept;
@@ -74,9 +80,12 @@ int MapQueueFile(int fd, MappedFile* file) noexcept;
 void ReadAccess(int fd, MappedFile* file) noexcept;
 // EBADF when `fd` is not, or not any more, a descriptor of `file`; EBADMSG when somebody has truncated it. One system
 // call.
-int CheckQueueFile(int fd, const MappedFile& file) noexcept;
+int CheckQueueFile(int fd, const FileId& file) noexcept;
+// Whether a page of a mapping is there: false when its file has been truncated, and touching it would be SIGBUS. One
+// system call, and no descriptor, which may have been closed. Before Linux 5.14 always true.
+bool IsThere(const void* in_page) noexcept;
 
-// mq_unlink(3).
+// mq_unlink(3). EACCES, as POSIX has it, also where unlink(2) says EPERM.
 int UnlinkQueueFile(const char* name) noexcept;
 
 }  // namespace ipcmark::mmap_queue

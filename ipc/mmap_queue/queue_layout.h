@@ -55,6 +55,8 @@ inline constexpr uint32_t kMaxMessageBytes = uint32_t{1} << 30;
 
 // Messages from this size on go through a stage: the copy costs more than a second lock does.
 inline constexpr uint32_t kStagedBytes = 2048;
+// The most that is expected of the next message when the last one went through a stage (Core::LikelyBytes).
+inline constexpr uint32_t kLikelyStagedBytes = 16384;
 // As many copies can be under way at once; whoever finds no stage copies under its side's lock.
 inline constexpr uint32_t kStages = 8;
 // Messages that may lie between the two sides.

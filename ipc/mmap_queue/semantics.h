@@ -43,7 +43,12 @@ struct Row {
   const char* reason = nullptr;
   // Why our queue does not say it when its policy is posix.
   const char* not_posix = nullptr;
+  // Whether it changes to kAnotherUser.
+  bool needs_users = false;
 };
+
+// Who has nothing.
+inline constexpr uid_t kAnotherUser = 65533;
 
 const std::vector<Row>& OpenRows();
 const std::vector<Row>& TransferRows();

@@ -83,6 +83,14 @@ std::string SetAttributes(const Mqueue& mq) {
   return Words{words, Said(mq.getattr(queue, &old)), std::to_string(old.mq_flags)};
 }
 
+std::string NoAttributes(const Mqueue& mq) {
+  const mqd_t queue = Make(mq);
+  mq_attr old{};
+  std::string words = Words{Said(mq.getattr(queue, nullptr)), Said(mq.setattr(queue, nullptr, nullptr)),
+                            Said(mq.setattr(queue, nullptr, &old)), std::to_string(old.mq_maxmsg)};
+  return Words{words, Said(mq.getattr(-1, nullptr)), Said(mq.setattr(-1, nullptr, nullptr))};
+}
+
 // O_NONBLOCK belongs to the open file description.
 std::string NonblockIsShared(const Mqueue& mq) {
   const mqd_t queue = Make(mq);
@@ -166,6 +174,7 @@ const std::vector<Row>& DescriptorRows() {
       {"fcntl says what it was opened for", AccessModeOfFcntl, "222", "012",
        "every user writes to the mapping, so the file is always open for both; what the queue was opened for is kept"},
       {"mq_setattr", SetAttributes, "0 0 2048 4 16 0 EAGAIN EINVAL 0 2048 0 0"},
+      {"mq_getattr and mq_setattr without attributes", NoAttributes, "0 0 0 4 EBADF EBADF"},
       {"O_NONBLOCK belongs to the open file description", NonblockIsShared,
        "nonblocking nonblocking blocking blocking"},
       {"close-on-exec", CloseOnExec, "1"},

@@ -177,6 +177,45 @@ std::string AMessageBehindTheReceivers(const Mqueue& mq) {
   return Words{words, Count(mq, queue)};
 }
 
+struct Blocked {
+  const Mqueue* mq;
+  mqd_t queue;
+  volatile int tid;
+};
+
+void* SendWhatHasNoRoom(void* argument) {
+  auto* blocked = static_cast<Blocked*>(argument);
+  blocked->tid = gettid();
+  SendText(*blocked->mq, blocked->queue, "late");
+  return nullptr;
+}
+
+// The blocked sender cannot ask any more who is registered. The registration must not be lost for it.
+std::string ABlockedSendersDescriptorIsClosed(const Mqueue& mq) {
+  BlockSignal();
+  const mqd_t queue = Make(mq);
+  Fill(mq, queue);
+  volatile int* ready = SharedInts();
+  const pid_t child = Fork([&] {
+    Blocked blocked = {.mq = &mq, .queue = mq.open(Name(), O_RDWR), .tid = 0};
+    pthread_t thread;
+    pthread_create(&thread, nullptr, SendWhatHasNoRoom, &blocked);
+    while (blocked.tid == 0) sched_yield();
+    AwaitAsleep(blocked.tid, &blocked.tid);
+    mq.close(blocked.queue);
+    *ready = 1;
+    pthread_join(thread, nullptr);
+  });
+  while (*ready == 0) sched_yield();
+  const sigevent event = Signal();
+  std::string words = Said(mq.notify(queue, &event));
+  for (long n = 0; n < kDepth; ++n) ReceiveText(mq, queue);
+  Reap(child);
+  words = Words{words, ReceiveText(mq, queue), Pending()};
+  SendText(mq, queue, "m");
+  return Words{words, Pending()};
+}
+
 std::string Silent(const Mqueue& mq) {
   const mqd_t queue = Make(mq);
   sigevent event{};
@@ -236,6 +275,25 @@ std::string Thread(const Mqueue& mq) {
   return Words{words, AwaitTold()};
 }
 
+void CountBlocked(sigval /*value*/) {
+  sigset_t blocked;
+  pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+  int count = 0;
+  for (int number = 1; number <= SIGRTMAX; ++number) count += sigismember(&blocked, number) == 1 ? 1 : 0;
+  told = 100 + count;
+}
+
+std::string MaskOfThread(const Mqueue& mq) {
+  BlockSignal();
+  const mqd_t queue = Make(mq);
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD;
+  event.sigev_notify_function = CountBlocked;
+  mq.notify(queue, &event);
+  SendText(mq, queue, "m");
+  return AwaitTold();
+}
+
 volatile sig_atomic_t handled;
 const Mqueue* handler_mq;
 mqd_t handler_queue;
@@ -279,8 +337,10 @@ const std::vector<Row>& NotifyRows() {
       {"gone with its process", RegistrantDies, "registered EBUSY 0 77"},
       {"not while a receiver waits", NotWhileAReceiverWaits, "none first/0/0 77"},
       {"a message behind those that receivers wait for", AMessageBehindTheReceivers, "77 1"},
+      {"the descriptor of a blocked sender is closed", ABlockedSendersDescriptorIsClosed, "0 late/0 none 77"},
       {"SIGEV_NONE", Silent, "0 EBUSY 0"},
       {"SIGEV_THREAD", Thread, "0 EBUSY 5 thread 0 0 0 7"},
+      {"SIGEV_THREAD: no signal is blocked", MaskOfThread, "100"},
       {"events that there are not", Wrong, "EINVAL EINVAL EINVAL EINVAL"},
       {"a handler receives what its own process sent", AHandlerReceives, "0 0 0 3"},
   };

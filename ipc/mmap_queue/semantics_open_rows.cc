@@ -116,6 +116,34 @@ std::string NoDescriptorsLeft(const Mqueue& mq) {
   return Words{words, Said(mq.unlink(Name()))};
 }
 
+std::string SmallFilesOnly(const Mqueue& mq) {
+  const rlimit limit = {.rlim_cur = 4096, .rlim_max = 4096};
+  setrlimit(RLIMIT_FSIZE, &limit);
+  return TryMake(mq, kDepth, kBytes);
+}
+
+std::string NoAddressSpace(const Mqueue& mq) {
+  rlimit before;
+  getrlimit(RLIMIT_AS, &before);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  setrlimit(RLIMIT_AS, &none);
+  const mqd_t queue = mq.open(Name(), O_CREAT | O_RDWR, 0600, nullptr);
+  const int err = errno;
+  setrlimit(RLIMIT_AS, &before);
+  errno = err;
+  std::string words = queue < 0 ? Said(queue) : "ok";
+  // It left nothing behind.
+  return Words{words, Said(mq.unlink(Name()))};
+}
+
+std::string UnlinkByAnotherUser(const Mqueue& mq) {
+  umask(0);
+  mq.close(mq.open(Name(), O_CREAT | O_EXCL | O_RDWR, 0666, nullptr));
+  if (setuid(kAnotherUser) != 0) return Said(-1);
+  return Said(mq.unlink(Name()));
+}
+
 }  // namespace
 
 const std::vector<Row>& OpenRows() {
@@ -157,6 +185,9 @@ const std::vector<Row>& OpenRows() {
       {"a queue of mode 0200", [](const Mqueue& mq) { return OpenWithMode(mq, 0200); }, "made EACCES EACCES EACCES",
        "made EACCES ok EACCES", "a sender reads the file, too: opening needs both permissions"},
       {"no descriptors left", NoDescriptorsLeft, "EMFILE EMFILE 0"},
+      {"no address space left", NoAddressSpace, "ENOMEM ENOENT", "ok 0", "it is mapped"},
+      {"RLIMIT_FSIZE", SmallFilesOnly, "ENOSPC", "ok", "it is a file, and may not be as large as a queue is"},
+      {.name = "unlink by another user", .run = UnlinkByAnotherUser, .expected = "EACCES", .needs_users = true},
   };
   return *kRows;
 }

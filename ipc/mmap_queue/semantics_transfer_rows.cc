@@ -1,6 +1,8 @@
 // Rows: sending, receiving, order, deadlines, interruption.
 
 #include <fcntl.h>
+#include <setjmp.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,7 +76,10 @@ std::string NoInstants(const Mqueue& mq) {
   Fill(mq, queue);
   words = Words{words, "send"};
   for (const timespec& until : kNoInstants) words = Words{words, TimedSend(mq, queue, until)};
-  return Words{words, Count(mq, queue)};
+  words = Words{words, Count(mq, queue)};
+  // O_NONBLOCK does not make them right.
+  const mqd_t nonblocking = mq.open(Name(), O_RDWR | O_NONBLOCK);
+  return Words{words, TimedSend(mq, nonblocking, kNoInstants[0])};
 }
 
 std::string NoInstantsThatNeedNoWait(const Mqueue& mq) {
@@ -176,6 +181,73 @@ std::string Interrupted(const Mqueue& mq, bool sends, bool timed, bool restart) 
   return Words{words, Count(mq, queue)};
 }
 
+sigjmp_buf after_fault;
+void LeaveFault(int /*signal*/) { siglongjmp(after_fault, 1); }
+
+// Two pages of which the second one is not mapped.
+char* OnePage() {
+  constexpr size_t kPage = 4096;
+  void* memory = mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  munmap(static_cast<char*>(memory) + kPage, kPage);
+  return static_cast<char*>(memory);
+}
+
+// A program that goes on after SIGSEGV must not keep anybody from the queue. Messages of `bytes` in a queue for
+// messages of `room`; of the buffer only `mapped` bytes are there. Last a small message, which must not hide from what
+// is touched first that the next one is large.
+std::string Fault(const Mqueue& mq, bool sends, long room, size_t bytes, size_t mapped) {
+  mq_attr attributes{};
+  attributes.mq_maxmsg = kDepth;
+  attributes.mq_msgsize = room;
+  const mqd_t queue = mq.open(Name(), O_CREAT | O_EXCL | O_RDWR, 0600, &attributes);
+  const mqd_t answer = Make(mq, 0, 1);
+  const std::string message(bytes, 'm');
+  for (unsigned priority : {9, 8}) mq.send(queue, message.data(), bytes, priority);
+  SendText(mq, queue, "small");
+  char* const buffer = OnePage() + 4096 - mapped;
+  signal(SIGSEGV, LeaveFault);
+  std::string words = "SIGSEGV";
+  if (sigsetjmp(after_fault, 1) == 0) {
+    words =
+        Said(sends ? mq.send(queue, buffer, bytes, 1) : mq.receive(queue, buffer, static_cast<size_t>(room), nullptr));
+  }
+  signal(SIGSEGV, SIG_DFL);
+  std::string whole(static_cast<size_t>(room), ' ');
+  const timespec until = RealtimeAfter(10 * os::kNanosPerSecond);
+  const pid_t child = Fork([&] {
+    unsigned priority = 0;
+    const ssize_t got = mq.timedreceive(queue, whole.data(), whole.size(), &priority, &until);
+    SendText(mq, answer, Said(got), priority);
+  });
+  words = Words{words, ReceiveText(mq, answer)};
+  Reap(child);
+  return Words{words, Said(mq.timedsend(queue, "m", 1, 0, &until))};
+}
+
+std::string ShortInAPartOfABuffer(const Mqueue& mq) {
+  mq_attr attributes{};
+  attributes.mq_maxmsg = kDepth;
+  attributes.mq_msgsize = 8192;
+  const mqd_t queue = mq.open(Name(), O_CREAT | O_EXCL | O_RDWR, 0600, &attributes);
+  SendText(mq, queue, "hey");
+  signal(SIGSEGV, LeaveFault);
+  std::string words = "SIGSEGV";
+  if (sigsetjmp(after_fault, 1) == 0) words = Said(mq.receive(queue, OnePage() + 4096 - 100, 8192, nullptr));
+  signal(SIGSEGV, SIG_DFL);
+  return Words{words, Count(mq, queue)};
+}
+
+std::string UnreadableDeadline(const Mqueue& mq) {
+  const mqd_t queue = Make(mq);
+  const auto* nowhere = reinterpret_cast<const timespec*>(OnePage() + 4096);
+  signal(SIGSEGV, LeaveFault);
+  std::string words = "SIGSEGV";
+  if (sigsetjmp(after_fault, 1) == 0) words = Said(mq.timedsend(queue, "m", 1, 0, nowhere));
+  signal(SIGSEGV, SIG_DFL);
+  return Words{words, Count(mq, queue)};
+}
+
+constexpr char kCopies[] = "it is a copy in user space; it faults before a lock is taken";
 constexpr char kHidesSignals[] = "pthread_cond_wait and pthread_cond_timedwait never return EINTR";
 
 }  // namespace
@@ -187,12 +259,23 @@ const std::vector<Row>& TransferRows() {
       {"priorities that there are not", Priorities, "EINVAL EINVAL 0 EINVAL"},
       {"O_NONBLOCK", Nonblocking, "EAGAIN EAGAIN EAGAIN EAGAIN 4 full/1"},
       {"deadlines that have passed", PastDeadlines, "ETIMEDOUT 0 1 1 ETIMEDOUT 4"},
-      {"deadlines that are no time", NoInstants, "receive EINVAL EINVAL EINVAL send EINVAL EINVAL EINVAL 4"},
+      {"deadlines that are no time", NoInstants, "receive EINVAL EINVAL EINVAL send EINVAL EINVAL EINVAL 4 EINVAL"},
       {"a deadline that is no time, and no need to wait", NoInstantsThatNeedNoWait, "0 1 1 0", "EINVAL 0 EINVAL 0",
        "POSIX: the validity of abs_timeout need not be checked when the call need not wait; we need not know the time"},
       {"deadlines", Deadlines, "ETIMEDOUT on-time ETIMEDOUT on-time"},
       {"a message wakes a receiver", WokenByAMessage, "got:wake/3/0 0"},
       {"room wakes a sender", WokenByRoom, "4 full/1 4 late/0"},
+      {"a message that is not there in full", [](const Mqueue& mq) { return Fault(mq, true, 16, 16, 10); },
+       "SIGSEGV 16/9 0", "EFAULT 16/9 0", kCopies},
+      {"a large message that is not there in full", [](const Mqueue& mq) { return Fault(mq, true, 8192, 8000, 4000); },
+       "SIGSEGV 8000/9 0", "EFAULT 8000/9 0", kCopies},
+      {"a buffer that is not there in full", [](const Mqueue& mq) { return Fault(mq, false, 16, 16, 10); },
+       "SIGSEGV 16/9 0", "EFAULT 16/8 0", kCopies},
+      {"a large buffer that is not there in full", [](const Mqueue& mq) { return Fault(mq, false, 8192, 8000, 4000); },
+       "SIGSEGV 8000/9 0", "EFAULT 8000/8 0", kCopies},
+      {"a deadline that cannot be read", UnreadableDeadline, "SIGSEGV 0", "EFAULT 0",
+       "it is read in user space, before a lock is taken"},
+      {"a short message in the part of a buffer that is there", ShortInAPartOfABuffer, "SIGSEGV 1", "3 0", kCopies},
       {"a signal interrupts mq_receive", [](const Mqueue& mq) { return Interrupted(mq, false, false, false); },
        "EINTR/0 0", nullptr, nullptr, kHidesSignals},
       {"a signal interrupts mq_timedreceive", [](const Mqueue& mq) { return Interrupted(mq, false, true, false); },

@@ -53,11 +53,18 @@ uint32_t Wake(Condition& condition, Policy policy) noexcept {
   return woken;
 }
 
+bool View::IsTruncated() const noexcept {
+  const int err = fd_ < 0 ? EBADF : CheckQueueFile(fd_, id_);
+  // The number may stand for something else by now.
+  if (err != EBADF) return err == EBADMSG;
+  return !IsThere(reinterpret_cast<const std::byte*>(&header()) + (id_.bytes - 1));
+}
+
 int View::Repair(bool sender_died, bool receiver_died, Locks& locks) noexcept {
   core_.Rebuild();
   ++header().recoveries;
   const SignalsBlocked until_unlocked(header().notice.announcing != 0);
-  FinishAnnouncement(core_, fd_);
+  FinishAnnouncement(*this);
   int err = 0;
   if (sender_died) err = Hold::MadeConsistent(&header().send.lock);
   if (receiver_died && err == 0) err = Hold::MadeConsistent(&header().receive.lock);
@@ -78,17 +85,16 @@ void View::Finish(uint32_t slot, Locks& locks) noexcept {
     if (fd_ >= 0 && IsOverdue(notice)) [[unlikely]] {
       // We were stopped for so long that whom we have woken may have given up.
       const SignalsBlocked until_unlocked(true);
-      BeginAnnouncement(core_, fd_);
-      EndAnnouncement(core_);
+      EndAnnouncement(*this, BeginAnnouncement(*this));
     }
     Unlock(locks);
     return;
   }
   // The signal may be for this very process: its handler must find the locks free.
   const SignalsBlocked until_unlocked(true);
-  BeginAnnouncement(core_, fd_);
+  const bool used_up = BeginAnnouncement(*this);
   core_.Commit(slot);
-  EndAnnouncement(core_);
+  EndAnnouncement(*this, used_up);
   Unlock(locks);
 }
 

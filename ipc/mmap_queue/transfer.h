@@ -5,11 +5,13 @@
 // the queue goes through here; what differs between them is a Limit:
 //
 //   IoResult MayWait()             asked once, before the first wait and without the lock: ok, or the call's result
+//   bool IsNonblocking()           whether the call must not wait, not even for a lock that stays taken
 //   bool Passed()                  whether the deadline has passed
-//   Deadline Slice(nanos)          the earlier of the deadline and `nanos` from now
-//   os::FutexWait Wait(word, expected, until)   one sleep
+//   Deadline Slice(nanos)          for a lock: the earlier of the deadline and `nanos` from now
+//   os::FutexWait Wait(word, expected)          one sleep, at most until the deadline; now and then it looks up
 //   int WaitLiterally(condition, lock)          one sleep until the deadline, of the policy posix: as pthread_cond_wait
 //   bool spins()                   whether to poll for a while before the first sleep
+//   constexpr bool touches()       whether a receiver's buffer may be bad: it faults before a lock is taken
 //
 // A limit may throw nothing but the forced unwinding of a cancelled thread, and only from MayWait and the two waits.
 
@@ -26,17 +28,23 @@
 #include "ipc/mmap_queue/lock.h"
 #include "ipc/mmap_queue/locks.h"
 #include "ipc/mmap_queue/notice.h"
+#include "ipc/mmap_queue/queue_file.h"
 #include "ipc/mmap_queue/stage.h"
+#include "ipc/mmap_queue/touch.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/futex.h"
 
 namespace ipcmark::mmap_queue {
 
-// The longest wait without looking up: the net under a wake-up that a killed process could not send any more.
+// The longest wait without looking up, for a lock or in a Channel: the net under a wake-up that a killed process could
+// not send any more.
 inline constexpr int64_t kLookNanos = 40'000'000;
-// The shortest wait for the lock. Its owners hold it for a copy: a call with a deadline that has passed already must
-// not fail because it met one of them.
-inline constexpr int64_t kLockNanos = 1'000'000;
+// So long a call tries to get a lock that must not wait (O_NONBLOCK) or whose deadline has passed. Who holds one holds
+// it for a copy, and comes back within some slices of the scheduler when it was preempted: such a call would not have
+// had to wait, and must not fail. Who is stopped, or does not know that it holds it, does not come back.
+inline constexpr int64_t kPatienceNanos = 100'000'000;
+// A deadline that is as near as this may have been meant to have passed.
+inline constexpr int64_t kNearNanos = 1'000'000;
 // Hints to the processor (25 ns each) while polling for the lock, before the first sleep for it and between two looks:
 // turns of many messages where messages are small. Large ones are copied without the lock, and then it is free soon.
 inline constexpr int kLockHints = 4000;
@@ -49,6 +57,7 @@ inline constexpr int64_t kTransitNanos = 100'000'000;
 // For Lock only: so long a woken receiver tries, whatever its deadline.
 class TransitLimit {
  public:
+  static constexpr bool IsNonblocking() { return false; }
   [[nodiscard]] bool Passed() const noexcept { return os::HasPassed(end_); }
   [[nodiscard]] Deadline Slice(int64_t nanos) const noexcept { return os::Slice(end_, nanos); }
 
@@ -61,15 +70,20 @@ class TransitLimit {
 class View {
  public:
   View() = default;
-  // `fd`: a descriptor of the queue's file, through which registrations are found and told; -1: there are none.
-  View(const Core& core, int fd) : core_(core), fd_(fd) {}
+  // `fd`: a descriptor of the queue's file, through which registrations are found and told.
+  View(const MappedFile& file, int fd) : core_(file.core), fd_(fd), id_(file.id) {}
+  // Without a descriptor: there are no registrations.
+  explicit View(const Core& core) : core_(core) {}
 
   [[nodiscard]] Core& core() { return core_; }
   [[nodiscard]] const Core& core() const { return core_; }
   [[nodiscard]] QueueHeader& header() const { return core_.header(); }
   [[nodiscard]] int fd() const { return fd_; }
+  // Whether `fd` was given and still stands for the queue's file: another thread may close it in the middle of a call.
+  [[nodiscard]] bool HasItsDescriptor() const noexcept { return fd_ >= 0 && CheckQueueFile(fd_, id_) != EBADF; }
 
-  // Takes the lock of a side; repairs the queue when its last owner died. kDeadline when it stays taken; kError with
+  // Takes the lock of a side; repairs the queue when its last owner died. kDeadline, or kWouldBlock for who must not
+  // wait, when it stays taken; kError with
   // EBADMSG when it is damaged and EDEADLK when this thread has it. Nothing is held then. With Policy::kPosix there is
   // one lock for both sides.
   template <typename Limit>
@@ -89,6 +103,15 @@ class View {
     }
   }
 
+  // Whether the owner of a lock died and nobody has had it since: what the indices say may be half-changed.
+  [[nodiscard]] bool IsOrphaned() const noexcept {
+    return core_.policy() == Policy::kRobust &&
+           (Hold::IsOrphan(&header().send.lock) || Hold::IsOrphan(&header().receive.lock));
+  }
+
+  // Whether somebody has truncated the file, so that the next access may be SIGBUS. For who has slept: system calls.
+  [[nodiscard]] bool IsTruncated() const noexcept;
+
   // As POSIX mq_timedsend. kError with EINVAL for a priority of kPriorityLevels or more, with EBADMSG when the queue is
   // damaged.
   template <typename Limit>
@@ -98,21 +121,18 @@ class View {
   IoResult Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& limit);
 
  private:
-  // Tries, polls and waits in slices until the limit; returns what Hold::TryUntil does.
+  // Tries, polls and waits in slices until the limit, or for kPatienceNanos when it has passed; returns what
+  // Hold::TryUntil does, and EBUSY when the call must not wait and has waited for as long.
   template <typename Limit>
   int Acquire(Side side, Limit& limit, Locks& locks) {
     int err = locks.Try(side, header());
     if (err == EBUSY) [[unlikely]] {
       err = locks.Poll(side, header(), kLockHints, core_.IsStaged() ? kNoTurns : kTurns);
     }
-    for (StuckLock stuck; err == EBUSY;) {
-      err = locks.TryUntil(side, header(),
-                           std::max(limit.Slice(kLookNanos).monotonic_nanos, os::MonotonicNanos() + kLockNanos));
-      if (err != ETIMEDOUT || limit.Passed()) return err;
-      err = stuck.IsDamaged(&LockOf(side, header())) ? EBADMSG : EBUSY;
-    }
-    return err;
+    return err == EBUSY ? AcquireTaken(side, limit, locks) : err;
   }
+  template <typename Limit>
+  int AcquireTaken(Side side, Limit& limit, Locks& locks);
   // With the send lock held: takes the other one too. As LockBoth.
   template <typename Limit>
   IoResult AlsoLockReceive(Limit& limit, Locks& locks);
@@ -124,7 +144,13 @@ class View {
   int Repair(bool sender_died, bool receiver_died, Locks& locks) noexcept;
   static IoResult OfLock(int err) {
     if (err == 0) return IoResult::Ok(0);
+    if (err == EBUSY) return IoResult::Of(Outcome::kWouldBlock, EAGAIN);
     return IoResult::Of(err == ETIMEDOUT ? Outcome::kDeadline : Outcome::kError, err);
+  }
+  // The reverse.
+  static int ErrOf(const IoResult& locked) {
+    if (locked.outcome == Outcome::kWouldBlock) return EBUSY;
+    return locked.outcome == Outcome::kDeadline ? ETIMEDOUT : locked.err;
   }
   // Whether a send needs the receive lock too: somebody may have to be notified, or the inbox is full.
   [[nodiscard]] bool NeedsBoth() noexcept {
@@ -141,7 +167,7 @@ class View {
     const uint32_t seen = condition.sequence.load(std::memory_order_relaxed);
     Unlock(locks);
     // A wake-up between the unlock and the sleep has changed the sequence, and the kernel does not put us to sleep.
-    return limit.Wait(condition.sequence, seen, limit.Slice(kLookNanos));
+    return limit.Wait(condition.sequence, seen);
   }
   template <typename Limit>
   os::FutexWait SleepLiterally(Condition& condition, Limit& limit, Locks& locks) {
@@ -154,10 +180,9 @@ class View {
   }
   // What a caller hears who found nothing to do under the lock. `last`: how its last sleep ended.
   template <typename Limit>
-  IoResult WhyNot(bool damaged, os::FutexWait last, int wait_err, Limit& limit) {
+  IoResult WhyNot(bool damaged, os::FutexWait last, Limit& limit) {
     if (damaged) return IoResult::Of(Outcome::kError, EBADMSG);
     if (last == os::FutexWait::kInterrupted) return IoResult::Of(Outcome::kInterrupted, EINTR);
-    if (last == os::FutexWait::kError) return IoResult::Of(Outcome::kError, wait_err);
     if (limit.Passed()) return IoResult::Of(Outcome::kDeadline, ETIMEDOUT);
     return IoResult::Ok(0);
   }
@@ -167,7 +192,6 @@ class View {
     bool asked = false;
     bool needs_both = false;
     os::FutexWait last = os::FutexWait::kChanged;
-    int err = 0;
   };
   // With the lock of `side` held and nothing to do: asks and polls; or has the caller look once more with both locks;
   // or sleeps. Gives the locks back. ok: look again.
@@ -191,7 +215,7 @@ class View {
     damaged = damaged || (has_both && !core_.Holds(hopeless));
     // Whoever was woken looks for what woke it before it looks at the time.
     const bool is_due = has_both || waiting.last != os::FutexWait::kWoken;
-    const IoResult why_not = is_due || damaged ? WhyNot(damaged, waiting.last, waiting.err, limit) : IoResult::Ok(0);
+    const IoResult why_not = is_due || damaged ? WhyNot(damaged, waiting.last, limit) : IoResult::Ok(0);
     if (!why_not.ok() || !has_both) {
       Unlock(locks);
       waiting.needs_both = true;
@@ -199,7 +223,8 @@ class View {
     }
     waiting.needs_both = false;
     waiting.last = Sleep(side == Side::kSend ? header().not_full : header().not_empty, limit, locks);
-    waiting.err = errno;
+    // Nothing may be touched any more: EFAULT and EBADMSG say that the memory is gone.
+    if (waiting.last == os::FutexWait::kError) return IoResult::Of(Outcome::kError, errno == EFAULT ? EBADMSG : errno);
     return IoResult::Ok(0);
   }
   // Polls without a lock for a bounded number of rounds, until there seems to be something to do; unless `anyway`, only
@@ -210,6 +235,7 @@ class View {
 
   Core core_;
   int fd_ = -1;
+  FileId id_;
   Lead lead_;  // of a receiver that polls
 };
 
@@ -218,6 +244,27 @@ class View {
 // waits for ours; our death right after the wake-up still ends its sleep. Woken after the commit, a message could be
 // committed with everybody asleep.
 uint32_t Wake(Condition& condition, Policy policy) noexcept;
+
+template <typename Limit>
+int View::AcquireTaken(Side side, Limit& limit, Locks& locks) {
+  const pthread_mutex_t* const lock = &LockOf(side, header());
+  const int64_t began = os::MonotonicNanos();
+  const int64_t due = limit.Slice(kPatienceNanos).monotonic_nanos;
+  const int64_t patient_until = due - began < kNearNanos ? began + kPatienceNanos : due;
+  for (StuckLock stuck;;) {
+    const int64_t end = std::max(limit.Slice(kLookNanos).monotonic_nanos, patient_until);
+    const int err = locks.TryUntil(side, header(), std::min(end, os::MonotonicNanos() + kLookNanos));
+    if (err != ETIMEDOUT) return err;
+    if (stuck.IsDamaged(lock)) return EBADMSG;
+    if (os::MonotonicNanos() < patient_until) continue;
+    if (limit.IsNonblocking()) {
+      // Whether it is damaged shows soon.
+      if (!StuckLock::NamesNobody(lock)) return EBUSY;
+    } else if (limit.Passed()) {
+      return ETIMEDOUT;
+    }
+  }
+}
 
 template <typename Limit>
 IoResult View::Lock(Side side, Limit& limit, Locks& locks) {
@@ -262,7 +309,7 @@ int View::Recover(Side side, Limit& limit, Locks& locks) {
   locks.ReleaseAsOrphan(side, header());
   if (in_order || err != EBUSY) return err;
   const IoResult both = LockBoth(limit, locks);
-  if (!both.ok()) return both.outcome == Outcome::kDeadline ? ETIMEDOUT : both.err;
+  if (!both.ok()) return ErrOf(both);
   Unlock(locks);
   return EAGAIN;
 }
@@ -316,7 +363,15 @@ IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit
 template <typename Limit>
 IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& limit) {
   bool may_stage = true;
+  // Of the buffer: how much is known to be there, and how much has to be. Not all of it at once: it may be a thousand
+  // times as large as its messages. Whoever finds a larger one gives the lock back first.
+  size_t touched = Limit::touches() ? 0 : SIZE_MAX;
+  size_t reach = Limit::touches() ? core_.LikelyBytes() : 0;
   for (Waiting waiting;;) {
+    if (touched < reach) {
+      TouchForWriting(buffer.first(reach).subspan(touched));
+      touched = reach;
+    }
     StageHold stage(core_);
     if (may_stage && core_.IsStaged() && core_.MayHoldMessages()) stage.TryTake(Side::kReceive);
     Locks locks;
@@ -331,12 +386,17 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
     Notice& notice = header().notice;
     bool damaged = false;
     const uint32_t slot = core_.Highest(&damaged);
+    const std::span<const std::byte> payload = slot != kNoSlot ? core_.Payload(slot) : std::span<const std::byte>();
+    if (payload.size() > touched) [[unlikely]] {
+      Unlock(locks);
+      reach = std::min(payload.size(), buffer.size());
+      continue;
+    }
     if (waiting.last == os::FutexWait::kWoken && (slot != kNoSlot || locks.has_both())) {
       CountArrived(notice);
       waiting.last = os::FutexWait::kChanged;
     }
     if (slot != kNoSlot) {
-      const std::span<const std::byte> payload = core_.Payload(slot);
       if (payload.size() > buffer.size()) {
         Unlock(locks);
         return IoResult::Of(Outcome::kTooBig, EMSGSIZE, payload.size());

@@ -56,22 +56,24 @@ __attribute__((noinline)) long CancellableSyscall(long number, const void* first
   return rc;
 }
 
-FutexWait WaitOnFutexAsPosix(const std::atomic<uint32_t>& word, uint32_t expected, const timespec* realtime) {
+FutexWait WaitOnFutexAsPosix(const std::atomic<uint32_t>& word, uint32_t expected, const timespec* realtime,
+                             const timespec* look) {
+  const timespec* const until = look != nullptr ? look : realtime;
   // The kernel restarts a FUTEX_WAIT only when it has no timeout (it would have to remember how much is left).
   // futex_waitv takes an absolute time, and a clock, and can simply be begun again.
   static std::atomic<bool> is_missing = false;
-  if (realtime != nullptr && !is_missing.load(std::memory_order_relaxed)) {
+  if (until != nullptr && !is_missing.load(std::memory_order_relaxed)) {
     futex_waitv waiter{};
     waiter.val = expected;
     waiter.uaddr = reinterpret_cast<uintptr_t>(&word);
     waiter.flags = FUTEX_32;
-    const FutexWait end = Classified(CancellableSyscall(SYS_futex_waitv, &waiter, 1, 0, realtime, CLOCK_REALTIME, 0));
+    const FutexWait end = Classified(CancellableSyscall(SYS_futex_waitv, &waiter, 1, 0, until, CLOCK_REALTIME, 0));
     // EPERM: a sandbox that does not know it.
     if (end != FutexWait::kError || (errno != ENOSYS && errno != EPERM)) return end;
     is_missing.store(true, std::memory_order_relaxed);
   }
-  return Classified(CancellableSyscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, expected, realtime,
-                                       0, FUTEX_BITSET_MATCH_ANY));
+  return Classified(CancellableSyscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, expected,
+                                       realtime == nullptr ? nullptr : until, 0, FUTEX_BITSET_MATCH_ANY));
 }
 
 int WakeFutex(const std::atomic<uint32_t>& word, int count) noexcept {

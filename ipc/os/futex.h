@@ -27,10 +27,12 @@ enum class FutexWait : uint8_t {
 FutexWait WaitOnFutex(const std::atomic<uint32_t>& word, uint32_t expected, Deadline deadline) noexcept;
 
 // The wait of a POSIX call that blocks, such as mq_receive: until `realtime` (CLOCK_REALTIME; null: for ever), however
-// that clock is set meanwhile; interrupted by a handler with SA_RESTART it goes on, and kInterrupted is left for the
-// other handlers; it is a cancellation point (hence not noexcept). Before Linux 5.16 (futex_waitv) a timed wait is
-// kInterrupted by every handler.
-FutexWait WaitOnFutexAsPosix(const std::atomic<uint32_t>& word, uint32_t expected, const timespec* realtime);
+// that clock is set meanwhile; kDeadline at `look` too, an instant of the same clock before `realtime` (null: none; on
+// kernels without futex_waitv also none for who waits for ever); interrupted by a handler with SA_RESTART it goes on,
+// and kInterrupted is left for the other handlers; it is a cancellation point (hence not noexcept). Before Linux 5.16
+// (futex_waitv) a timed wait is kInterrupted by every handler.
+FutexWait WaitOnFutexAsPosix(const std::atomic<uint32_t>& word, uint32_t expected, const timespec* realtime,
+                             const timespec* look);
 
 // Wakes at most `count` waiters; returns how many were woken. Never fails for a mapped, aligned word.
 int WakeFutex(const std::atomic<uint32_t>& word, int count) noexcept;
