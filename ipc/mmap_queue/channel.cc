@@ -13,7 +13,7 @@
 namespace ipcmark::mmap_queue {
 namespace {
 
-// The contract's deadlines: a Limit of transfer.h.
+// The contract's deadlines: a Limit of view.h.
 class MonotonicLimit {
  public:
   MonotonicLimit(Deadline deadline, Wait wait) : deadline_(deadline), wait_(wait) {}

@@ -9,8 +9,9 @@
 //
 // This is the primitive, a queue without a name for forked processes; queue.h is the named queue and mqueue.cc the C
 // interface of <mqueue.h>. Beneath all of them: queue_layout.h draws the memory, core.h has the data structure under
-// the locks, lock.h one lock and locks.h both (literal.h that of the policy `posix`), transfer.h sending, receiving and
-// waiting, notice.h mq_notify, queue_file.h the file. Source: mq_overview(7), pthread_mutexattr_setrobust(3), futex(2).
+// the locks, lock.h one lock and locks.h both (literal.h that of the policy `posix`), view.h and transfer.h sending,
+// receiving and waiting, notice.h mq_notify, queue_file.h the file. Source: mq_overview(7),
+// pthread_mutexattr_setrobust(3), futex(2).
 
 #include <memory>
 

@@ -1,7 +1,7 @@
 #ifndef IPCMARK_IPC_MMAP_QUEUE_POSIX_LIMIT_H_
 #define IPCMARK_IPC_MMAP_QUEUE_POSIX_LIMIT_H_
 
-// How long mq_send, mq_receive and their timed forms may wait: a Limit of transfer.h.
+// How long mq_send, mq_receive and their timed forms may wait: a Limit of view.h.
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -11,7 +11,7 @@
 #include <cerrno>
 
 #include "ipc/channel.h"
-#include "ipc/mmap_queue/transfer.h"
+#include "ipc/mmap_queue/view.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/futex.h"
 

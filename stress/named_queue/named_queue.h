@@ -83,7 +83,7 @@ class Channel {
   };
 
   // The queue's known weakness: a receiver that is killed when a message has woken it counts as on its way for
-  // kTransitNanos of ipc/mmap_queue/transfer.h. One message that comes to the empty queue in that time is announced to
+  // kTransitNanos of ipc/mmap_queue/view.h. One message that comes to the empty queue in that time is announced to
   // nobody. Faults leave such receivers behind now and then, so the check of notifications begins after it.
   static constexpr int64_t kNoticeSettlingNanos = 110'000'000;
 

@@ -1,8 +1,9 @@
-#include "ipc/mmap_queue/transfer.h"
+#include "ipc/mmap_queue/view.h"
 
 #include <algorithm>
 
 #include "ipc/mmap_queue/notice.h"
+#include "ipc/mmap_queue/stage.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::mmap_queue {
