@@ -3,12 +3,15 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <new>
 #include <span>
 
 #include "bench/machine/clock.h"
 #include "bench/slice.h"
+#include "ipc/copy.h"
 #include "ipc/os/cpu.h"
 #include "ipc/os/futex.h"
 
@@ -21,6 +24,9 @@ constexpr uint64_t kMaxSleepingRoundTrips = 200;
 constexpr uint64_t kBursts = 2;  // of a slice: before and behind its timed messages
 constexpr uint64_t kMaxPingPongs = kBursts * kMaxRoundTrips;
 constexpr uint64_t kChunkBytes = 4096;
+// Behind each chunk lies so much that nobody touches: a prefetcher at the end of one would take the beginning of the
+// next from who is writing it (ipc/sysv_shm/ring_layout.h).
+constexpr uint64_t kGapBytes = 4096;
 constexpr uint64_t kCopyBursts = 3;  // of one Lead
 constexpr uint64_t kMaxCopyBursts = kBursts * kCopyBursts;
 constexpr uint64_t kMaxBurstBytes = 2 << 20;
@@ -111,12 +117,17 @@ struct OneCopy::Shared {
   uint64_t bursts;
   double nanos_per_message[kMaxCopyBursts];
   bool spoilt;
-  alignas(os::kCacheLineBytes) uint64_t payload[];  // chunks_ times messages_per_chunk_ messages
+  alignas(os::kCacheLineBytes) uint64_t payload[];  // chunks_ chunks, ChunkStrideWords apart
 };
 
-OneCopy::OneCopy(os::Mapping mapping, uint32_t message_bytes, uint32_t depth_messages, uint64_t messages)
-    : mapping_(std::move(mapping)),
-      words_(message_bytes / sizeof(uint64_t)),
+namespace {
+
+uint64_t ChunkStrideWords(uint64_t chunk_words) { return chunk_words + kGapBytes / sizeof(uint64_t); }
+
+}  // namespace
+
+OneCopy::OneCopy(uint32_t message_bytes, uint32_t depth_messages, uint64_t messages)
+    : words_(message_bytes / sizeof(uint64_t)),
       messages_per_chunk_(std::max<uint64_t>(1, kChunkBytes / message_bytes)),
       chunks_(std::max<uint64_t>(2, depth_messages / messages_per_chunk_)),
       chunks_per_burst_(std::max(kMinBurstChunks, std::min(messages * message_bytes / 4, kMaxBurstBytes) /
@@ -124,13 +135,14 @@ OneCopy::OneCopy(os::Mapping mapping, uint32_t message_bytes, uint32_t depth_mes
       out_(words_) {}
 
 absl::StatusOr<OneCopy> OneCopy::Create(uint32_t message_bytes, uint32_t depth_messages, uint64_t messages) {
-  const uint64_t chunk_bytes = std::max<uint64_t>(1, kChunkBytes / message_bytes) * message_bytes;
-  const uint64_t payload_bytes = std::max(2 * chunk_bytes, uint64_t{depth_messages} * message_bytes);
-  absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedAnonymous(sizeof(Shared) + payload_bytes);
+  OneCopy copy(message_bytes, depth_messages, messages);
+  const uint64_t payload_words = copy.chunks_ * ChunkStrideWords(copy.messages_per_chunk_ * copy.words_);
+  absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedAnonymous(sizeof(Shared) + payload_words * sizeof(uint64_t));
   if (!mapping.ok()) return mapping.status();
   auto* shared = new (mapping->address()) Shared{};
-  std::fill_n(shared->payload, payload_bytes / sizeof(uint64_t), 0);  // touched before the clock starts
-  return OneCopy(*std::move(mapping), message_bytes, depth_messages, messages);
+  std::fill_n(shared->payload, payload_words, 0);  // touched before the clock starts
+  copy.mapping_ = *std::move(mapping);
+  return copy;
 }
 
 void OneCopy::LeadOnce() noexcept {
@@ -138,7 +150,7 @@ void OneCopy::LeadOnce() noexcept {
   for (uint64_t left = chunks_per_burst_; left > 0; --left, ++next_) {
     // Acquire: the follower has read what is overwritten now.
     SpinFor([&]() noexcept { return next_ - all.taken.load(std::memory_order_acquire) < chunks_; });
-    uint64_t* const chunk = all.payload + next_ % chunks_ * messages_per_chunk_ * words_;
+    uint64_t* const chunk = all.payload + next_ % chunks_ * ChunkStrideWords(messages_per_chunk_ * words_);
     for (uint64_t n = 0; n < messages_per_chunk_; ++n) WritePayload({chunk + n * words_, words_}, next_ + n);
     // Release: the payloads come first.
     all.filled.store(next_ + 1, std::memory_order_release);
@@ -154,7 +166,7 @@ void OneCopy::FollowOnce() noexcept {
   bool intact = true;
   for (; next_ <= last; ++next_) {
     SpinFor([&]() noexcept { return all.filled.load(std::memory_order_acquire) > next_; });
-    const uint64_t* const chunk = all.payload + next_ % chunks_ * messages_per_chunk_ * words_;
+    uint64_t* const chunk = all.payload + next_ % chunks_ * ChunkStrideWords(messages_per_chunk_ * words_);
     for (uint64_t n = 0; n < messages_per_chunk_; ++n) {
       memcpy(out_.data(), chunk + n * words_, words_ * sizeof(uint64_t));
       intact &= IsPayload(out_, next_ + n);
@@ -165,6 +177,8 @@ void OneCopy::FollowOnce() noexcept {
       const auto messages = static_cast<double>((chunks_per_burst_ - 1) * messages_per_chunk_);
       all.nanos_per_message[all.bursts++] = static_cast<double>(NowNanos() - start) / messages;
     }
+    // Of any size: the leader fetches the lines of all.
+    HandBack(reinterpret_cast<std::byte*>(chunk), messages_per_chunk_ * words_ * sizeof(uint64_t), SIZE_MAX);
     all.taken.store(next_ + 1, std::memory_order_release);
   }
   if (!intact) all.spoilt = true;

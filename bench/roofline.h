@@ -10,7 +10,8 @@
 //                  message one way than half of it. Between sides that sleep in the kernel (Wait::kBlock) with a futex
 //                  wake-up each way.
 //   OneCopy        payloads written straight into shared memory by one side, copied out of it and checked by the other,
-//                  with one flag per chunk of at least 4 KiB: what passing the bytes costs when messages cost nothing.
+//                  with one flag per chunk of at least 4 KiB, and its lines handed back (ipc/copy.h): what passing the
+//                  bytes costs when messages cost nothing.
 //                  Bounds everything that copies each message; what hands messages over in place may be faster.
 //
 // A burst begins with a rendezvous of the two sides. Both spin, and let others run now and then, so that a burst ends
@@ -67,7 +68,8 @@ class OneCopy {
 
  private:
   struct Shared;
-  OneCopy(os::Mapping mapping, uint32_t message_bytes, uint32_t depth_messages, uint64_t messages);
+  // Without its memory.
+  OneCopy(uint32_t message_bytes, uint32_t depth_messages, uint64_t messages);
   [[nodiscard]] Shared& shared() const { return *static_cast<Shared*>(mapping_.address()); }
   void LeadOnce() noexcept;
   void FollowOnce() noexcept;
