@@ -31,13 +31,12 @@ struct Shared {
 
 static struct Shared* shared;
 
-// The length and the payload together are what goes through the pipe; the payload begins in the middle of a
-// page, as bench/slice.h has it.
+// The length and the payload together are what goes through the pipe, from the beginning of a cache line on, as in
+// ipc/pipe.
 static struct {
-  char unused[2044];
   uint32_t bytes;
-  uint64_t words[kMaxBytes / 8];
-} frame __attribute__((aligned(4096)));
+  Word words[kMaxBytes / 8];
+} frame __attribute__((aligned(64)));
 
 static void Put(int fd, uint64_t n, uint32_t bytes) {
   frame.bytes = bytes;

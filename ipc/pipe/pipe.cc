@@ -21,6 +21,8 @@
 namespace ipcmark::pipe {
 namespace {
 
+// The kernel copies a tenth slower from what begins four bytes before a cache line (1 KiB, one way, on one CPU).
+constexpr size_t kFrameAlignment = 64;
 constexpr uint64_t kPageBytes = 4096;  // the unit in which a pipe buffers; larger pages only give more room
 
 // Waits until `events` or a hang-up on `fd`: ok, kWouldBlock, kDeadline or kInterrupted.
@@ -80,7 +82,7 @@ IoResult Sender::AwaitRoom(size_t frame_bytes, Deadline deadline) noexcept {
 IoResult Sender::Send(std::span<const std::byte> message, Deadline deadline) noexcept {
   const size_t frame_bytes = kFrameHeaderBytes + message.size();
   if (message.size() <= max_message_bytes_ && frame_bytes <= PIPE_BUF) [[likely]] {
-    std::byte frame[PIPE_BUF];
+    alignas(kFrameAlignment) std::byte frame[PIPE_BUF];
     const auto header = static_cast<uint32_t>(message.size());
     memcpy(frame, &header, kFrameHeaderBytes);
     CopyFresh(frame + kFrameHeaderBytes, message.data(), message.size());
@@ -203,7 +205,7 @@ IoResult Receiver::Receive(std::span<std::byte> buffer, Deadline deadline) noexc
   // Never more than max_message_bytes_: a header was checked before it became the guess.
   const size_t guess = std::min<size_t>(frame_payload_bytes_, buffer.size());
   if (!has_header_ && carried() == 0 && deadline.never() && kFrameHeaderBytes + guess <= PIPE_BUF) [[likely]] {
-    std::byte frame[PIPE_BUF];
+    alignas(kFrameAlignment) std::byte frame[PIPE_BUF];
     const ssize_t bytes = read(fd_.get(), frame, kFrameHeaderBytes + guess);
     if (bytes < 0) return FromErrno(errno);
     if (bytes == 0) return IoResult::Of(Outcome::kClosed, EPIPE);
