@@ -137,6 +137,18 @@ int UseDescriptor(int fd, Use* use) noexcept {
   }
 }
 
+int UseForTransfer(int fd, Use* use) noexcept {
+  std::atomic<Incarnation*>* entry = EntryOf(fd, /*make=*/false);
+  if (entry != nullptr) {
+    Use known = Look(*entry);
+    if (known.of() != nullptr && known.file().trusted) {
+      *use = std::move(known);
+      return 0;
+    }
+  }
+  return UseDescriptor(fd, use);
+}
+
 int RememberDescriptor(int fd, MappedFile file) noexcept {
   std::atomic<Incarnation*>* entry = EntryOf(fd, /*make=*/true);
   Incarnation* of = entry == nullptr ? nullptr : Claim();

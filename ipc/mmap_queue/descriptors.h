@@ -3,7 +3,8 @@
 
 // Which mapped queue stands behind a descriptor of this process. The descriptor is the truth and this table a cache of
 // it: descriptors come by dup, fork and sendmsg and go by close(2) without our hearing of it, so every use checks that
-// the descriptor still stands for the mapped file (one fstat), and an unknown one is mapped on its first use.
+// the descriptor still stands for the mapped file (one fstat), and an unknown one is mapped on its first use. Sends and
+// receives of a queue that is `trusted` do without that check: a system call costs more than they do.
 //
 // Lock-free, without malloc: it may be used in signal handlers and after a fork of a process with many threads. A queue
 // that another thread closes stays mapped until the last call that uses it returns.
@@ -38,6 +39,8 @@ class Use {
 // The queue behind `fd`. Returns 0, or EBADF (no queue), EBADMSG (a damaged or truncated one; *use is set when it was
 // intact before), ENOMEM.
 int UseDescriptor(int fd, Use* use) noexcept;
+// The same for a send or a receive.
+int UseForTransfer(int fd, Use* use) noexcept;
 // Remembers that `fd` stands for `file`, whose mapping the table owns from then on. Returns 0, or ENOMEM or EMFILE (the
 // file is unmapped then).
 int RememberDescriptor(int fd, MappedFile file) noexcept;

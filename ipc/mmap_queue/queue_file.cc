@@ -141,6 +141,11 @@ std::optional<Policy> PolicyOfEnvironment() noexcept {
   return std::nullopt;
 }
 
+bool TrustsDescriptors() noexcept {
+  const char* said = secure_getenv("IPCMARK_QUEUE_TRUST_DESCRIPTORS");
+  return said != nullptr && strcmp(said, "1") == 0;
+}
+
 const char* QueueDirectory() noexcept {
   // Not for a program that runs with more rights than who started it.
   const char* named = secure_getenv("IPCMARK_QUEUE_DIR");
@@ -207,7 +212,8 @@ int MapQueueFile(int fd, MappedFile* file) noexcept {
   }
   *file = {.core = Core(address, *sizes),
            .address = address,
-           .id = {.device = its.st_dev, .inode = its.st_ino, .bytes = bytes}};
+           .id = {.device = its.st_dev, .inode = its.st_ino, .bytes = bytes},
+           .trusted = TrustsDescriptors()};
   ReadAccess(fd, file);
   return 0;
 }

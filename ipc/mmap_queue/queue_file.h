@@ -55,6 +55,7 @@ struct MappedFile {
   FileId id;
   bool may_send = false;
   bool may_receive = false;
+  bool trusted = false;  // TrustsDescriptors, when it was mapped
 
   void Unmap() noexcept;
 };
@@ -62,6 +63,10 @@ struct MappedFile {
 // What the environment variable IPCMARK_QUEUE_POLICY says, `robust` (also when it is not set, or empty) or `posix`;
 // nothing for another word.
 std::optional<Policy> PolicyOfEnvironment() noexcept;
+
+// Whether sends and receives through the C interface believe that a descriptor still stands for the queue that it stood
+// for: the environment variable IPCMARK_QUEUE_TRUST_DESCRIPTORS is 1.
+bool TrustsDescriptors() noexcept;
 
 // The directory for queues.
 const char* QueueDirectory() noexcept;
