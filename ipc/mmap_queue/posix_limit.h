@@ -71,7 +71,7 @@ class PosixLimit {
   int WaitLiterally(pthread_cond_t* condition, pthread_mutex_t* lock) const {
     return until_ == nullptr ? pthread_cond_wait(condition, lock) : pthread_cond_timedwait(condition, lock, until_);
   }
-  static constexpr bool spins() { return false; }
+  [[nodiscard]] bool spins() const noexcept { return view_.spins(); }
   static constexpr bool touches() { return true; }
 
  private:

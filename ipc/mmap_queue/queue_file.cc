@@ -31,6 +31,7 @@ int Fstat(int fd, struct stat* file) noexcept { return static_cast<int>(syscall(
 
 // Of an environment variable: set, and to something.
 bool IsSet(const char* named) noexcept { return named != nullptr && *named != '\0'; }
+bool IsOne(const char* said) noexcept { return said != nullptr && strcmp(said, "1") == 0; }
 
 struct Path {
   char text[PATH_MAX];
@@ -141,10 +142,9 @@ std::optional<Policy> PolicyOfEnvironment() noexcept {
   return std::nullopt;
 }
 
-bool TrustsDescriptors() noexcept {
-  const char* said = secure_getenv("IPCMARK_QUEUE_TRUST_DESCRIPTORS");
-  return said != nullptr && strcmp(said, "1") == 0;
-}
+bool TrustsDescriptors() noexcept { return IsOne(secure_getenv("IPCMARK_QUEUE_TRUST_DESCRIPTORS")); }
+
+bool SpinsFirst() noexcept { return IsOne(secure_getenv("IPCMARK_QUEUE_SPIN")); }
 
 const char* QueueDirectory() noexcept {
   // Not for a program that runs with more rights than who started it.
@@ -213,7 +213,8 @@ int MapQueueFile(int fd, MappedFile* file) noexcept {
   *file = {.core = Core(address, *sizes),
            .address = address,
            .id = {.device = its.st_dev, .inode = its.st_ino, .bytes = bytes},
-           .trusted = TrustsDescriptors()};
+           .trusted = TrustsDescriptors(),
+           .spins = SpinsFirst()};
   ReadAccess(fd, file);
   return 0;
 }

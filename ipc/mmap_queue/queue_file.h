@@ -56,6 +56,7 @@ struct MappedFile {
   bool may_send = false;
   bool may_receive = false;
   bool trusted = false;  // TrustsDescriptors, when it was mapped
+  bool spins = false;    // SpinsFirst, likewise
 
   void Unmap() noexcept;
 };
@@ -67,6 +68,10 @@ std::optional<Policy> PolicyOfEnvironment() noexcept;
 // Whether sends and receives through the C interface believe that a descriptor still stands for the queue that it stood
 // for: the environment variable IPCMARK_QUEUE_TRUST_DESCRIPTORS is 1.
 bool TrustsDescriptors() noexcept;
+
+// Whether calls of the C interface that have to wait poll for about 50 us before they sleep, as Wait::kSpinThenBlock:
+// the environment variable IPCMARK_QUEUE_SPIN is 1.
+bool SpinsFirst() noexcept;
 
 // The directory for queues.
 const char* QueueDirectory() noexcept;

@@ -67,7 +67,7 @@ class View {
  public:
   View() = default;
   // `fd`: a descriptor of the queue's file, through which registrations are found and told.
-  View(const MappedFile& file, int fd) : core_(file.core), fd_(fd), id_(file.id) {}
+  View(const MappedFile& file, int fd) : core_(file.core), fd_(fd), id_(file.id), spins_(file.spins) {}
   // Without a descriptor: there are no registrations.
   explicit View(const Core& core) : core_(core) {}
 
@@ -75,6 +75,8 @@ class View {
   [[nodiscard]] const Core& core() const { return core_; }
   [[nodiscard]] QueueHeader& header() const { return core_.header(); }
   [[nodiscard]] int fd() const { return fd_; }
+  // Whether the environment says that the C interface polls first.
+  [[nodiscard]] bool spins() const { return spins_; }
   // Whether `fd` was given and still stands for the queue's file: another thread may close it in the middle of a call.
   [[nodiscard]] bool HasItsDescriptor() const noexcept { return fd_ >= 0 && CheckQueueFile(fd_, id_) != EBADF; }
 
@@ -231,6 +233,7 @@ class View {
   Core core_;
   int fd_ = -1;
   FileId id_;
+  bool spins_ = false;
   Lead lead_;  // of a receiver that polls
 };
 
