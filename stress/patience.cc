@@ -112,7 +112,7 @@ bool Patience::IsOver(absl::FunctionRef<std::vector<pid_t>()> processes) {
       const char state = os::ProcessState(thread);
       // The dead do nothing any more.
       if (state == 'Z' || state == 'X' || state == '?') continue;
-      if (!now.try_emplace(thread, ReadTimes(absl::StrCat(folder, "/schedstat")), state).second) continue;
+      if (!now.try_emplace(thread, ThreadSample{ReadTimes(absl::StrCat(folder, "/schedstat")), state}).second) continue;
       std::ifstream children(absl::StrCat(folder, "/children"));
       for (pid_t child = 0; children >> child;) left.push_back(child);
     }

@@ -234,8 +234,9 @@ int CheckQueueFile(int fd, const FileId& file) noexcept {
 
 bool IsThere(const void* in_page) noexcept {
   const auto page_bytes = static_cast<uintptr_t>(getpagesize());
-  const auto page = reinterpret_cast<uintptr_t>(in_page) / page_bytes * page_bytes;
-  return madvise(reinterpret_cast<void*>(page), page_bytes, MADV_POPULATE_READ) == 0 || errno != EFAULT;
+  const char* page = static_cast<const char*>(in_page);
+  page -= reinterpret_cast<uintptr_t>(page) % page_bytes;
+  return madvise(const_cast<char*>(page), page_bytes, MADV_POPULATE_READ) == 0 || errno != EFAULT;
 }
 
 int UnlinkQueueFile(const char* name) noexcept {
