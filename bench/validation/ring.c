@@ -31,8 +31,10 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum { kMaxBytes = 4096, kPage = 4096, kLine = 64, kPackedBytes = 256, kPollsPerYield = 1024, kMessagesPerStamp = 64 };
-// When a receiver lets a streaming sender get ahead: ipc/sysv_shm/ring_layout.h says why.
+// When a receiver lets a streaming sender get ahead: ipc/lead.h and ipc/sysv_shm/ring_layout.h say why.
 enum { kMostLead = 128, kLeadRounds = 16, kLeadRoundsPerMessage = 4, kMinWaits = 64, kMaxWaits = 1 << 16 };
+// When a sender lets its receiver get ahead: likewise.
+enum { kRoomAtOnce = 256, kPausesPerLook = 4, kIdleLooks = 8 };
 
 struct Header {
   _Alignas(kLine) _Atomic uint32_t sender_sleeps;
@@ -98,6 +100,17 @@ INLINE bool HasRoom(struct End* end) {
   return end->next - end->head < end->depth;
 }
 
+// Lets the receiver get ahead, as long as it does get on.
+static void AwaitMoreRoom(struct End* end) {
+  const uint64_t enough = end->depth / 2 < kRoomAtOnce ? end->depth / 2 : kRoomAtOnce;
+  for (int idle = 0; end->next - end->head + enough > end->depth && idle < kIdleLooks;) {
+    for (int i = 0; i < kPausesPerLook; ++i) SPIN_HINT();
+    const uint64_t before = end->head;
+    HasRoom(end);
+    idle = end->head != before ? 0 : idle + 1;
+  }
+}
+
 static __attribute__((noinline)) void AwaitRoom(struct End* end, bool blocks) {
   if (HasRoom(end)) return;
   if (!blocks) {
@@ -105,6 +118,7 @@ static __attribute__((noinline)) void AwaitRoom(struct End* end, bool blocks) {
       SPIN_HINT();
       if (round % kPollsPerYield == 0) sched_yield();
     }
+    AwaitMoreRoom(end);
     return;
   }
   LookAtPeer();
