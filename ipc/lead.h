@@ -1,7 +1,9 @@
 #ifndef IPCMARK_IPC_LEAD_H_
 #define IPCMARK_IPC_LEAD_H_
 
-// Lets a streaming sender get some messages ahead of a polling receiver. A receiver that follows hard behind the sender
+// How ends that poll let the other side get some messages ahead: Lead for a receiver, AwaitMoreRoom for a sender.
+//
+// Lead. A receiver that follows hard behind the sender
 // takes each line from it while that is still writing there, and every message then costs two or three transfers of its
 // lines, one after the other; some messages behind, lines come over while others are written. Whether there is a stream
 // only a trial tells: the lead must double within half a microsecond, again and again. Where one message waits for
@@ -10,7 +12,34 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "ipc/os/cpu.h"
+
 namespace ipcmark {
+
+// Pauses (25 ns each) between two looks at what the other side is about to change: each takes a line from it.
+inline constexpr int kPausesPerLook = 4;
+
+inline void PauseBetweenLooks() noexcept {
+  for (int i = 0; i < kPausesPerLook; ++i) os::SpinHint();
+}
+
+// For a sender that polls and has just found room. One that follows hard behind the receiver meets it at every slot
+// that comes back, and writes to lines that this is still reading. So it waits until half of `depth` is free, or 256
+// messages, as long as the receiver gets on. `used()`: how many messages there are, at most `depth`.
+template <typename Used>
+void AwaitMoreRoom(uint64_t depth, const Used& used) noexcept {
+  constexpr uint64_t kRoomAtOnce = 256;
+  // After so many looks that found no more room the sender goes on with what there is.
+  constexpr int kIdleLooks = 8;
+  const uint64_t enough = std::min(kRoomAtOnce, depth / 2);
+  uint64_t before = used();
+  for (int idle = 0; depth - before < enough && idle < kIdleLooks;) {
+    PauseBetweenLooks();
+    const uint64_t now = used();
+    idle = now < before ? 0 : idle + 1;
+    before = now;
+  }
+}
 
 // Of one receiving end; not for several threads at once.
 class Lead {

@@ -115,13 +115,14 @@ Use::~Use() {
 
 const MappedFile& Use::file() const { return of_->file; }
 
-int UseDescriptor(int fd, Use* use) noexcept {
+int UseDescriptor(int fd, Use* use, Check check) noexcept {
   for (;;) {
     std::atomic<Incarnation*>* entry = EntryOf(fd, /*make=*/false);
     if (entry != nullptr) {
       Use known = Look(*entry);
       if (known.of() != nullptr) {
-        const int err = CheckQueueFile(fd, known.file().id);
+        const bool trusts = check == Check::kUnlessTrusted && known.file().trusted;
+        const int err = trusts ? 0 : CheckQueueFile(fd, known.file().id);
         if (err != EBADF) {
           *use = std::move(known);
           return err;
@@ -135,18 +136,6 @@ int UseDescriptor(int fd, Use* use) noexcept {
     if (err == 0) err = RememberDescriptor(fd, file);
     if (err != 0) return err;
   }
-}
-
-int UseForTransfer(int fd, Use* use) noexcept {
-  std::atomic<Incarnation*>* entry = EntryOf(fd, /*make=*/false);
-  if (entry != nullptr) {
-    Use known = Look(*entry);
-    if (known.of() != nullptr && known.file().trusted) {
-      *use = std::move(known);
-      return 0;
-    }
-  }
-  return UseDescriptor(fd, use);
 }
 
 int RememberDescriptor(int fd, MappedFile file) noexcept {

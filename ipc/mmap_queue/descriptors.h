@@ -36,11 +36,12 @@ class Use {
   Incarnation* of_ = nullptr;
 };
 
+// Whether to look if the descriptor still stands for the file.
+enum class Check : uint8_t { kAlways, kUnlessTrusted };
+
 // The queue behind `fd`. Returns 0, or EBADF (no queue), EBADMSG (a damaged or truncated one; *use is set when it was
 // intact before), ENOMEM.
-int UseDescriptor(int fd, Use* use) noexcept;
-// The same for a send or a receive.
-int UseForTransfer(int fd, Use* use) noexcept;
+int UseDescriptor(int fd, Use* use, Check check = Check::kAlways) noexcept;
 // Remembers that `fd` stands for `file`, whose mapping the table owns from then on. Returns 0, or ENOMEM or EMFILE (the
 // file is unmapped then).
 int RememberDescriptor(int fd, MappedFile file) noexcept;

@@ -79,7 +79,7 @@ int Send(int fd, const char* message, size_t bytes, unsigned priority, const tim
   pthread_testcancel();
   if (priority >= kPriorityLevels) return Fail(EINVAL);
   Use use;
-  const int err = UseForTransfer(fd, &use);
+  const int err = UseDescriptor(fd, &use, Check::kUnlessTrusted);
   if (err != 0) return Fail(err);
   if (!May(fd, use.file(), &MappedFile::may_send)) return Fail(EBADF);
   View view(use.file(), fd);
@@ -90,7 +90,7 @@ int Send(int fd, const char* message, size_t bytes, unsigned priority, const tim
 ssize_t Receive(int fd, char* buffer, size_t bytes, unsigned* priority, const timespec* until) {
   pthread_testcancel();
   Use use;
-  const int err = UseForTransfer(fd, &use);
+  const int err = UseDescriptor(fd, &use, Check::kUnlessTrusted);
   if (err != 0) return Fail(err);
   if (!May(fd, use.file(), &MappedFile::may_receive)) return Fail(EBADF);
   View view(use.file(), fd);

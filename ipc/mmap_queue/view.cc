@@ -12,30 +12,6 @@ namespace {
 // As in the ring: about the cost of the sleep that it may save.
 constexpr int kSpinRounds = 2000;
 
-// Pauses (25 ns each) between two looks of an end that lets the other one get ahead: each takes a line from it.
-constexpr int kPausesPerLook = 4;
-// AwaitMoreRoom: how much room is enough, and after how many looks that found no more of it the sender goes on with
-// what there is.
-constexpr uint32_t kRoomAtOnce = 256;
-constexpr int kIdleLooks = 8;
-
-void Pause() noexcept {
-  for (int i = 0; i < kPausesPerLook; ++i) os::SpinHint();
-}
-
-// A sender that follows hard behind the receiver meets it at every slot that comes back: each message then waits for
-// the line with their count. So who waits for room lets the receiver get ahead, as long as it does get on.
-void AwaitMoreRoom(const Core& core) noexcept {
-  const uint32_t enough = std::min(kRoomAtOnce, core.depth() / 2);
-  uint32_t count = std::min(core.count(), core.depth());
-  for (int idle = 0; core.depth() - count < enough && idle < kIdleLooks;) {
-    Pause();
-    const uint32_t left = std::min(core.count(), core.depth());
-    idle = left < count ? 0 : idle + 1;
-    count = left;
-  }
-}
-
 }  // namespace
 
 uint32_t Wake(Condition& condition, Policy policy) noexcept {
@@ -101,13 +77,13 @@ void View::Finish(uint32_t slot, Locks& locks) noexcept {
 
 void View::LetOtherSideGetAhead(Side side) noexcept {
   if (side == Side::kSend) {
-    AwaitMoreRoom(core_);
+    AwaitMoreRoom(core_.depth(), [&]() noexcept { return std::min(core_.count(), core_.depth()); });
     return;
   }
   lead_.BeforeWait(core_.depth(), [&](uint64_t ahead, int rounds) noexcept {
     bool has_come = core_.HasComeAhead(ahead);
     for (; rounds > 0 && !has_come; rounds -= kPausesPerLook) {
-      Pause();
+      PauseBetweenLooks();
       has_come = core_.HasComeAhead(ahead);
     }
     return has_come;

@@ -50,12 +50,6 @@ inline constexpr uint64_t kGapBytes = 4096;
 // Of a message that is waited for, so many bytes behind the commit word are fetched along with it.
 inline constexpr uint32_t kPrefetchedBytes = 63;
 
-// BasicSender::AwaitMoreRoom: how much room is enough, how many pauses (25 ns each) lie between two looks at it, and
-// after how many looks that found no more of it the sender goes on with what there is.
-inline constexpr uint64_t kRoomAtOnce = 256;
-inline constexpr int kPausesPerLook = 4;
-inline constexpr int kIdleLooks = 8;
-
 // What no end changes after Create.
 struct RingConstants {
   uint64_t magic;

@@ -11,6 +11,7 @@
 
 #include "ipc/channel.h"
 #include "ipc/copy.h"
+#include "ipc/lead.h"
 #include "ipc/os/peer.h"
 #include "ipc/sysv_shm/ring_view.h"
 #include "ipc/sysv_shm/ring_wait.h"
@@ -66,9 +67,6 @@ class BasicSender {
  private:
   // Reads head anew and waits until there is room.
   [[gnu::noinline]] IoResult AwaitRoom(Deadline deadline) noexcept;
-  // A sender that follows hard behind the receiver writes to lines that this is still reading. So who waits for room,
-  // and polls, lets the receiver get ahead, as long as it does get on.
-  void AwaitMoreRoom() noexcept;
   [[gnu::noinline]] void WakeReceiver() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().receiver.sleep); }
 
   RingView<Atomic> view_;
@@ -115,21 +113,15 @@ IoResult BasicSender<Atomic>::AwaitRoom(Deadline deadline) noexcept {
   const IoResult result =
       Await<Sleepers::kOne>({view_.wait(), view_.fences()}, header.sender.sleep, deadline, ready, look);
   if (cached_head_ > next_) return IoResult::Of(Outcome::kError, EBADMSG);
-  if (result.ok() && view_.wait() != Wait::kBlock && !deadline.immediate()) AwaitMoreRoom();
-  return result;
-}
-
-template <template <typename> class Atomic>
-void BasicSender<Atomic>::AwaitMoreRoom() noexcept {
-  const uint64_t enough = std::min<uint64_t>(kRoomAtOnce, view_.depth() / 2);
-  for (int idle = 0; next_ - cached_head_ + enough > view_.depth() && idle < kIdleLooks;) {
-    for (int i = 0; i < kPausesPerLook; ++i) os::SpinHint();
-    // Acquire: as in AwaitRoom.
-    const uint64_t head = view_.header().head.load(std::memory_order_acquire);
-    if (head > next_) return;  // damage: the next AwaitRoom says so
-    idle = head != cached_head_ ? 0 : idle + 1;
-    cached_head_ = head;
+  if (result.ok() && view_.wait() != Wait::kBlock && !deadline.immediate()) {
+    AwaitMoreRoom(view_.depth(), [&]() noexcept {
+      // Acquire: as in `ready`. A head beyond what was sent is damage: it counts as full, and the next AwaitRoom says
+      // so.
+      cached_head_ = header.head.load(std::memory_order_acquire);
+      return std::min<uint64_t>(next_ - cached_head_, view_.depth());
+    });
   }
+  return result;
 }
 
 }  // namespace ipcmark::sysv_shm
