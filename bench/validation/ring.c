@@ -34,7 +34,7 @@ enum { kMaxBytes = 4096, kPage = 4096, kLine = 64, kPackedBytes = 256, kPollsPer
 // When a receiver lets a streaming sender get ahead: ipc/lead.h and ipc/sysv_shm/ring_layout.h say why.
 enum { kMostLead = 128, kLeadRounds = 16, kLeadRoundsPerMessage = 4, kMinWaits = 64, kMaxWaits = 1 << 16 };
 // When a sender lets its receiver get ahead: likewise.
-enum { kRoomAtOnce = 256, kPausesPerLook = 4, kIdleLooks = 8 };
+enum { kRoomAtOnce = 512, kPausesPerLook = 4, kMostPausesPerLook = 256, kMostPauses = 2000, kIdleLooks = 8 };
 
 struct Header {
   _Alignas(kLine) _Atomic uint32_t sender_sleeps;
@@ -103,11 +103,16 @@ INLINE bool HasRoom(struct End* end) {
 // Lets the receiver get ahead, as long as it does get on.
 static void AwaitMoreRoom(struct End* end) {
   const uint64_t enough = end->depth / 2 < kRoomAtOnce ? end->depth / 2 : kRoomAtOnce;
-  for (int idle = 0; end->next - end->head + enough > end->depth && idle < kIdleLooks;) {
-    for (int i = 0; i < kPausesPerLook; ++i) SPIN_HINT();
+  int pauses = kPausesPerLook;
+  for (int idle = 0, paused = 0;
+       end->next - end->head + enough > end->depth && idle < kIdleLooks && paused < kMostPauses;) {
+    for (int i = 0; i < pauses; ++i) SPIN_HINT();
+    paused += pauses;
     const uint64_t before = end->head;
     HasRoom(end);
-    idle = end->head != before ? 0 : idle + 1;
+    const bool gets_on = end->head != before;
+    idle = gets_on ? 0 : idle + 1;
+    pauses = !gets_on ? kPausesPerLook : 2 * pauses < kMostPausesPerLook ? 2 * pauses : kMostPausesPerLook;
   }
 }
 

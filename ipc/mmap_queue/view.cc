@@ -83,7 +83,7 @@ void View::LetOtherSideGetAhead(Side side) noexcept {
   lead_.BeforeWait(core_.depth(), [&](uint64_t ahead, int rounds) noexcept {
     bool has_come = core_.HasComeAhead(ahead);
     for (; rounds > 0 && !has_come; rounds -= kPausesPerLook) {
-      PauseBetweenLooks();
+      Pause(kPausesPerLook);
       has_come = core_.HasComeAhead(ahead);
     }
     return has_come;
