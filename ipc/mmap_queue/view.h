@@ -205,7 +205,7 @@ class View {
       Unlock(locks);
       waiting.asked = true;
       const IoResult may_wait = limit.MayWait();
-      if (may_wait.ok() && (limit.spins() || core_.IsStaged())) Spin(side, limit.spins());
+      if (may_wait.ok()) PollOnce(side, limit.spins());
       return may_wait;
     }
     const uint32_t hopeless = side == Side::kSend ? core_.depth() : 0;
@@ -224,10 +224,19 @@ class View {
     if (waiting.last == os::FutexWait::kError) return IoResult::Of(Outcome::kError, errno == EFAULT ? EBADMSG : errno);
     return IoResult::Ok(0);
   }
+  // What comes before a call's first look with both locks, and its sleep. A sender whose receiver gets on does not even
+  // begin with that: it would stop the receiver for it, and find room for a few messages.
+  void PollOnce(Side side, bool spins) noexcept {
+    if (spins || core_.IsStaged()) {
+      Spin(side, spins);
+    } else if (side == Side::kSend && core_.policy() == Policy::kRobust) {
+      LetOtherSideGetAhead(side);
+    }
+  }
   // Polls without a lock for a bounded number of rounds, until there seems to be something to do; unless `anyway`, only
   // while somebody copies in a stage: its commit, or its next call, is near.
   void Spin(Side side, bool anyway) noexcept;
-  // When there is something to do for an end that polls: not at once, where the other side is about to do more.
+  // Before an end does what it has found to do: not at once, where the other side is about to do more.
   void LetOtherSideGetAhead(Side side) noexcept;
 
   Core core_;
