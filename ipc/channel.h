@@ -33,7 +33,7 @@ namespace ipcmark {
 enum class Wait : uint8_t {
   kSpin,           // polls; never enters the kernel while the other end makes progress
   kSpinThenBlock,  // polls for a bounded number of rounds, then sleeps in the kernel
-  kBlock,          // sleeps at once
+  kBlock,          // sleeps; at most it gives a peer that is at work a moment first, in a stream
 };
 inline constexpr Wait kAllWaits[] = {Wait::kSpin, Wait::kSpinThenBlock, Wait::kBlock};
 

@@ -1,7 +1,8 @@
 #ifndef IPCMARK_IPC_LEAD_H_
 #define IPCMARK_IPC_LEAD_H_
 
-// How ends that poll let the other side get some messages ahead: Lead for a receiver, AwaitMoreRoom for a sender.
+// How ends that poll let the other side get some messages ahead: Lead for a receiver, AwaitMoreRoom for a sender; and
+// Trials, for what pays only sometimes.
 //
 // Lead. A receiver that follows hard behind the sender
 // takes each line from it while that is still writing there, and every message then costs two or three transfers of its
@@ -10,6 +11,7 @@
 // another, as in a round trip, a trial costs that once, and trials become rare.
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 #include "ipc/os/cpu.h"
@@ -49,14 +51,40 @@ void AwaitMoreRoom(uint64_t depth, const Used& used) noexcept {
   }
 }
 
-// Of one receiving end; not for several threads at once.
+// Whether to try what pays only sometimes: always while it pays, else after 64 chances that are let pass, and after
+// twice as many each time that it does not pay. Zeroes are a new one. It may lie in memory that others share, and write
+// to: nothing is lost but a trial.
+class Trials {
+ public:
+  // Whether to try at this chance; then tell Ended.
+  bool IsDue() noexcept {
+    const std::atomic_ref left(chances_left_);
+    const uint32_t chances = left.load(std::memory_order_relaxed);
+    if (chances != 0) left.store(chances - 1, std::memory_order_relaxed);
+    return chances == 0;
+  }
+  void Ended(bool has_paid) noexcept {
+    constexpr uint32_t kFewest = 64;
+    constexpr uint32_t kMost = 1 << 16;
+    const std::atomic_ref let_pass(chances_let_pass_);
+    const uint32_t chances = has_paid ? 0 : std::clamp(2 * let_pass.load(std::memory_order_relaxed), kFewest, kMost);
+    let_pass.store(chances, std::memory_order_relaxed);
+    std::atomic_ref(chances_left_).store(chances, std::memory_order_relaxed);
+  }
+
+ private:
+  uint32_t chances_left_ = 0;
+  uint32_t chances_let_pass_ = 0;
+};
+
+// Of one receiving end, or of all that receive from one object (Trials).
 class Lead {
  public:
   // Before an end waits for its message. `depth`: of the object, in messages. `comes(ahead, rounds)`: polls, for so
   // many rounds of 25 ns, whether the message so far behind the due one is there.
   template <typename Comes>
   void BeforeWait(uint64_t depth, const Comes& comes) noexcept {
-    if (--waits_until_trial_ < 0) Try(depth, comes);
+    if (trials_.IsDue()) trials_.Ended(IsStream(depth, comes));
   }
 
  private:
@@ -64,26 +92,17 @@ class Lead {
   static constexpr uint64_t kMostMessages = 128;
   static constexpr int kRounds = 16;
   static constexpr int kRoundsPerMessage = 4;
-  // In how many waits it does not try again when there was no stream after all, doubled each time.
-  static constexpr int kMinWaits = 64;
-  static constexpr int kMaxWaits = 1 << 16;
 
   template <typename Comes>
-  [[gnu::noinline]] void Try(uint64_t depth, const Comes& comes) noexcept {
+  [[gnu::noinline]] static bool IsStream(uint64_t depth, const Comes& comes) noexcept {
     const uint64_t most = std::min(kMostMessages, depth / 2);
     for (uint64_t ahead = 1; ahead <= most; ahead *= 2) {
-      if (comes(ahead, kRounds + kRoundsPerMessage * static_cast<int>(ahead))) continue;
-      waits_between_trials_ = std::min(2 * waits_between_trials_, kMaxWaits);
-      waits_until_trial_ = waits_between_trials_;
-      return;
+      if (!comes(ahead, kRounds + kRoundsPerMessage * static_cast<int>(ahead))) return false;
     }
-    // A stream: again at the next wait.
-    waits_between_trials_ = kMinWaits;
-    waits_until_trial_ = 0;
+    return true;
   }
 
-  int waits_between_trials_ = kMinWaits;
-  int waits_until_trial_ = kMinWaits;
+  Trials trials_;
 };
 
 }  // namespace ipcmark

@@ -41,12 +41,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ipc/lead.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::mmap_queue {
 
 inline constexpr uint64_t kQueueMagic = 0x6575657571637069;  // "ipcqueue" in memory order
-inline constexpr uint32_t kQueueVersion = 6;
+inline constexpr uint32_t kQueueVersion = 7;
 inline constexpr uint32_t kPriorityLevels = 32768;  // POSIX: MQ_PRIO_MAX on Linux
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
 inline constexpr uint32_t kNoPriority = UINT32_MAX;
@@ -130,6 +131,15 @@ struct Notice {
 };
 inline constexpr int64_t kNoticeLockStart = int64_t{1} << 62;
 
+// What the ends of a side know of how fast the other side is (view.h, PollForOtherSide): guesses, written without a
+// lock.
+struct alignas(os::kCacheLineBytes) Pace {
+  uint32_t has_woken;  // 1 from when one of them has woken the other side until one of them waits for it
+  Trials coming;       // waiting for whom one has woken
+  Trials streaming;    // receivers: waiting a moment before they sleep
+  Lead lead;           // receivers
+};
+
 // What senders need, under the send lock; process-shared (lock.h, literal.h). With kPosix the only lock.
 struct SendSide {
   pthread_mutex_t lock;
@@ -173,13 +183,15 @@ struct QueueHeader {
   alignas(os::kCacheLineBytes) Condition not_empty;
   alignas(os::kCacheLineBytes) Condition not_full;
   alignas(os::kCacheLineBytes) Notice notice;
+  Pace pace_of_senders;
+  Pace pace_of_receivers;
   alignas(os::kCacheLineBytes) PriorityMap priorities;                    // the receive lock's
   alignas(os::kCacheLineBytes) std::atomic<uint64_t> inbox[kInboxCells];  // of message n: cell n % kInboxCells
 };
 static_assert(offsetof(QueueHeader, send) == 64 && offsetof(QueueHeader, receive) == 192);
 static_assert(offsetof(QueueHeader, raised) == 320 && offsetof(QueueHeader, not_empty) == 384);
 static_assert(offsetof(QueueHeader, notice) == 512 && sizeof(Notice) == 184);
-static_assert(offsetof(QueueHeader, priorities) == 704 && sizeof(QueueHeader) == 704 + 4224 + 8 * kInboxCells);
+static_assert(offsetof(QueueHeader, priorities) == 832 && sizeof(QueueHeader) == 832 + 4224 + 8 * kInboxCells);
 
 // A cell of the inbox: which message (the lowest bits of its sequence), its priority and slot. One that holds an older
 // message, a turn ago mostly, is empty.

@@ -179,7 +179,7 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
       const bool is_staged = stage.slot() != kNoSlot && payload.size() >= kStagedBytes;
       if (!is_staged && !payload.empty()) memcpy(buffer.data(), payload.data(), payload.size());
       const uint32_t its_priority = core_.SlotAt(slot).priority;
-      Wake(header().not_full, core_.policy());
+      if (Wake(header().not_full, core_.policy()) != 0) NoteWoken(Side::kReceive);
       if (is_staged) {
         core_.TakeStaged(slot, stage.stage());
       } else {

@@ -11,6 +11,10 @@ namespace {
 
 // As in the ring: about the cost of the sleep that it may save.
 constexpr int kSpinRounds = 2000;
+// In pauses of 25 ns: until a process that sleeps runs, on a CPU that sleeps too; and until one that runs does its next
+// call.
+constexpr int kComingPauses = 1600;
+constexpr int kStreamingPauses = 32;
 
 }  // namespace
 
@@ -55,7 +59,10 @@ int View::Repair(bool sender_died, bool receiver_died, Locks& locks) noexcept {
 void View::Finish(uint32_t slot, Locks& locks) noexcept {
   const uint32_t woken = Wake(header().not_empty, core_.policy());
   Notice& notice = header().notice;
-  if (woken != 0) CountInTransit(notice, woken);
+  if (woken != 0) {
+    CountInTransit(notice, woken);
+    NoteWoken(Side::kSend);
+  }
   // Somebody is registered only when we have both locks.
   if (notice.kind.load(std::memory_order_relaxed) == kNoNotice || fd_ < 0 || !IsToBeAnnounced(core_)) [[likely]] {
     core_.Commit(slot);
@@ -80,7 +87,7 @@ void View::LetOtherSideGetAhead(Side side) noexcept {
     AwaitMoreRoom(core_.depth(), [&]() noexcept { return std::min(core_.count(), core_.depth()); });
     return;
   }
-  lead_.BeforeWait(core_.depth(), [&](uint64_t ahead, int rounds) noexcept {
+  PaceOf(side).lead.BeforeWait(core_.depth(), [&](uint64_t ahead, int rounds) noexcept {
     bool has_come = core_.HasComeAhead(ahead);
     for (; rounds > 0 && !has_come; rounds -= kPausesPerLook) {
       Pause(kPausesPerLook);
@@ -88,6 +95,32 @@ void View::LetOtherSideGetAhead(Side side) noexcept {
     }
     return has_come;
   });
+}
+
+bool View::PollFor(Side side, int pauses) noexcept {
+  for (;; pauses -= kPausesPerLook) {
+    if (side == Side::kSend ? core_.MayHaveRoom() : core_.MayHoldMessages()) return true;
+    if (pauses <= 0) return false;
+    Pause(kPausesPerLook);
+  }
+}
+
+void View::PollForOtherSide(Side side) noexcept {
+  Pace& pace = PaceOf(side);
+  const std::atomic_ref has_woken(pace.has_woken);
+  if (has_woken.load(std::memory_order_relaxed) != 0) {
+    has_woken.store(0, std::memory_order_relaxed);
+    if (pace.coming.IsDue()) {
+      const bool has_come = PollFor(side, kComingPauses);
+      pace.coming.Ended(has_come);
+      if (!has_come) return;
+    }
+  }
+  if (side == Side::kSend) {
+    LetOtherSideGetAhead(side);
+  } else if (pace.streaming.IsDue()) {
+    pace.streaming.Ended(PollFor(side, kStreamingPauses));
+  }
 }
 
 void View::Spin(Side side, bool anyway) noexcept {

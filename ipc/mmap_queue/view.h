@@ -20,7 +20,6 @@
 #include <span>
 
 #include "ipc/channel.h"
-#include "ipc/lead.h"
 #include "ipc/mmap_queue/core.h"
 #include "ipc/mmap_queue/literal.h"
 #include "ipc/mmap_queue/lock.h"
@@ -224,14 +223,25 @@ class View {
     if (waiting.last == os::FutexWait::kError) return IoResult::Of(Outcome::kError, errno == EFAULT ? EBADMSG : errno);
     return IoResult::Ok(0);
   }
-  // What comes before a call's first look with both locks, and its sleep. A sender whose receiver gets on does not even
-  // begin with that: it would stop the receiver for it, and find room for a few messages.
+  // What comes before a call's first look with both locks, and its sleep.
   void PollOnce(Side side, bool spins) noexcept {
     if (spins || core_.IsStaged()) {
       Spin(side, spins);
-    } else if (side == Side::kSend && core_.policy() == Policy::kRobust) {
-      LetOtherSideGetAhead(side);
+    } else if (core_.policy() == Policy::kRobust) {
+      PollForOtherSide(side);
     }
+  }
+  // Of ends that do not poll: they do not go to sleep in the middle of a stream. A sender waits as long as the receiver
+  // gets on: taking both locks to sleep would stop it, and find room for a few messages; a receiver for a moment, where
+  // that has paid; and who has woken the other side, for it to come. Else two ends that outrun each other wake each
+  // other for as many messages as the queue holds. Where one message waits for another none of this pays, and it
+  // sleeps.
+  void PollForOtherSide(Side side) noexcept;
+  // Whether there seemed to be something to do within so many pauses.
+  bool PollFor(Side side, int pauses) noexcept;
+  void NoteWoken(Side by) noexcept { std::atomic_ref(PaceOf(by).has_woken).store(1, std::memory_order_relaxed); }
+  [[nodiscard]] Pace& PaceOf(Side side) const noexcept {
+    return side == Side::kSend ? header().pace_of_senders : header().pace_of_receivers;
   }
   // Polls without a lock for a bounded number of rounds, until there seems to be something to do; unless `anyway`, only
   // while somebody copies in a stage: its commit, or its next call, is near.
@@ -243,7 +253,6 @@ class View {
   int fd_ = -1;
   FileId id_;
   bool spins_ = false;
-  Lead lead_;  // of a receiver that polls
 };
 
 // Lets everybody who waits on `condition` look again; returns how many were asleep. Called with the lock of one's own
