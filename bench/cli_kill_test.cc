@@ -65,7 +65,7 @@ TEST(BenchKill, AKilledChildCostsItsOwnRowOnly) {
   // A child may be killed when its work is done: then nothing is amiss, and it is tried again.
   for (int tries = 0; tries < 20; ++tries) {
     Program program({"--suite=smoke", "--primitives=pipe", "--bytes=8,64", "--benchmark_min_time=0.05",
-                     "--benchmark_filter=RoundTrip|Throughput", "--benchmark_out=run.json"});
+                     "--benchmark_filter=RoundTrip|Throughput", "--noroofline", "--benchmark_out=run.json"});
     ASSERT_TRUE(program.KillAChild());
     const Outcome outcome = program.Wait();
     EXPECT_THAT(outcome.orphans, IsEmpty());

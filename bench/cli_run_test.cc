@@ -169,7 +169,8 @@ TEST(BenchRun, SaysNothingOfWhatWasNotThere) {
   EXPECT_EQ(names.count("Recovery/mmap_queue/block/1024/holder/manual_time"), 1U);
   EXPECT_EQ(names.count("Depth/mmap_queue/block/64/depth:1000/constant/manual_time"), 1U);
   Program placed({"--suite=smoke", "--bytes=64", "--primitives=mmap_queue", "--placement=unpinned",
-                  "--benchmark_min_time=100x", "--benchmark_filter=^(Recovery|Wake)/", "--benchmark_out=run.json"});
+                  "--benchmark_min_time=100x", "--benchmark_filter=^(Recovery|Wake)/", "--benchmark_out=run.json",
+                  "--noroofline"});
   EXPECT_THAT(placed.Wait().out, AllOf(HasSubstr("\nWake, unpinned ("), HasSubstr("only a pair of processes is")));
   EXPECT_THAT(Names(Parse(placed.Contents("run.json"))),
               ElementsAre("Wake/mmap_queue/block/64/placement:unpinned/manual_time"));
@@ -201,7 +202,7 @@ TEST(BenchRun, InAnyFormatPutsNothingElseOnStdout) {
 
 TEST(BenchRun, PlacesItsProcessesAndSaysWhere) {
   Program program(Tiny({"--primitives=pipe", "--bytes=8", "--placement=same_cpu,unpinned", "--benchmark_out=run.json",
-                        "--benchmark_filter=^RoundTrip/"}));
+                        "--benchmark_filter=^RoundTrip/", "--noroofline"}));
   const Outcome outcome = program.Wait();
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("\nRoundTrip, same_cpu ("), HasSubstr("\nRoundTrip, unpinned (")));
@@ -215,12 +216,57 @@ TEST(BenchRun, PlacesItsProcessesAndSaysWhere) {
   EXPECT_EQ(rows[1]["pinned_sender_cpu"].GetDouble(), -1);
 }
 
+// Whatever the filter selects, in every output, for the placements of what it selects, and not for long.
+TEST(BenchRun, RunsTheLimitsAlong) {
+  const auto limits = [](const std::string& suffix) {
+    Strings names;
+    for (const char* limit : {"cache_line", "copy/65536", "futex_wake", "clock_read/tsc", "clock_read/monotonic",
+                              "empty_loop/64", "integrity/64"}) {
+      names.push_back(absl::StrCat("Roofline/", limit, suffix, "/manual_time"));
+    }
+    return names;
+  };
+  Strings all = limits("");
+  all.insert(all.begin(), "RoundTrip/pipe/block/8/manual_time");
+  const Strings filtered = {"--suite=smoke",           "--primitives=pipe",        "--bytes=8",
+                            "--benchmark_min_time=7x", "--benchmark_out=run.json", "--benchmark_filter=^RoundTrip/"};
+  for (const std::string format : {"table", "json", "csv", "benchstat"}) {
+    Strings arguments = filtered;
+    arguments.push_back("--format=" + format);
+    Program program(arguments);
+    const Outcome outcome = program.Wait();
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    const rapidjson::Document document = Parse(program.Contents("run.json"));
+    EXPECT_EQ(Names(document), all);
+    // Their own number of messages: seven have no median.
+    EXPECT_EQ(document["benchmarks"][0]["iterations"].GetInt(), 7);
+    EXPECT_EQ(document["benchmarks"][1]["iterations"].GetInt(), 400);
+    EXPECT_TRUE(document["benchmarks"][6].HasMember("p999_ns"));
+    const std::string seen = format == "table" ? "\n cache_line  " : "Roofline/cache_line";
+    EXPECT_THAT(outcome.out, HasSubstr(seen)) << format;
+  }
+  Program one(Tiny({"--primitives=pipe", "--bytes=8", "--placement=same_cpu,unpinned", "--benchmark_out=run.json",
+                    "--benchmark_filter=^RoundTrip/.*unpinned"}));
+  ASSERT_EQ(one.Wait().status, 0);
+  all = limits("/placement:unpinned");
+  all.insert(all.begin(), "RoundTrip/pipe/block/8/placement:unpinned/manual_time");
+  EXPECT_EQ(Names(Parse(one.Contents("run.json"))), all);
+  // Who says that they are not wanted does not get them.
+  for (const char* flag : {"--noroofline", "--benchmark_filter=-^[^R]|^Recovery|Roofline"}) {
+    Strings arguments = filtered;
+    arguments.emplace_back(flag);
+    Program without(arguments);
+    ASSERT_EQ(without.Wait().status, 0);
+    EXPECT_THAT(Names(Parse(without.Contents("run.json"))), ElementsAre("RoundTrip/pipe/block/8/manual_time"));
+  }
+}
+
 TEST(BenchRun, ShowsTheFormatsOfOursAndWritesTheFileAndTheSamplesAllTheSame) {
   for (const auto& [format, beginning] :
        {std::pair("json", "{"), std::pair("csv", "name,iterations,"), std::pair("benchstat", "ipcmark-schema: 1\n")}) {
     Program program(Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_min_time=1000x", "--benchmark_out=run.json",
                           "--samples=raw.txt", absl::StrCat("--format=", format), "--benchmark_repetitions=2",
-                          "--benchmark_filter=^RoundTrip/"}));
+                          "--benchmark_filter=^RoundTrip/", "--noroofline"}));
     const Outcome outcome = program.Wait();
     ASSERT_EQ(outcome.status, 0) << outcome.err;
     EXPECT_THAT(outcome.out,
@@ -239,8 +285,9 @@ TEST(BenchRun, ShowsTheFormatsOfOursAndWritesTheFileAndTheSamplesAllTheSame) {
 TEST(BenchRun, WritesTheFileWhenNobodyReadsOn) {
   const std::string bench = std::filesystem::absolute(kBench);
   for (const char* format : {"json", "table", "csv", "benchstat"}) {
-    const std::string command = bench + " --suite=smoke --primitives=pipe --bytes=8,64 --benchmark_min_time=100x " +
-                                "--benchmark_filter=^RoundTrip/ --benchmark_out=run.json --format=" + format;
+    const std::string command =
+        bench + " --suite=smoke --primitives=pipe --bytes=8,64 --benchmark_min_time=100x " +
+        "--benchmark_filter=^RoundTrip/ --noroofline --benchmark_out=run.json --format=" + format;
     // The reader is gone before the first byte; bench's own status goes to a file.
     Program piped({"-c", "(" + command + "; echo status $? >status) | :"}, {}, "/bin/sh");
     EXPECT_EQ(piped.Wait().status, 0);
@@ -322,7 +369,7 @@ TEST(BenchRun, HoldsAgainstALimitWhateverHasOne) {
 // Also where eight senders send one each when five messages are asked for.
 TEST(BenchRun, TimesTheMessagesThatWereSent) {
   Program program({"--suite=smoke", "--primitives=mmap_queue,shm_broadcast", "--bytes=64", "--benchmark_min_time=5x",
-                   "--benchmark_filter=^(FanIn|FanOut|Pairs|Broadcast)", "--benchmark_out=run.json"});
+                   "--benchmark_filter=^(FanIn|FanOut|Pairs|Broadcast)", "--benchmark_out=run.json", "--noroofline"});
   ASSERT_EQ(program.Wait().status, 0);
   const rapidjson::Document document = Parse(program.Contents("run.json"));
   std::set<std::string> scenarios;

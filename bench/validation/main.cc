@@ -41,10 +41,10 @@ struct Two {
 // `key` of the one row that the harness measures with these further flags; nanoseconds.
 double ByHarness(const std::string& row, const char* key, Two cpus, int64_t count, const std::string& flags = "") {
   const std::vector<std::string> parts = absl::StrSplit(row, '/');
-  const std::string text = Output(
-      absl::StrFormat("bench/bench --suite=smoke --primitives=%s --bytes=%s --cpus=%d,%d %s '--benchmark_filter=^%s/' "
-                      "--benchmark_min_time=%dx --benchmark_format=json --benchmark_out=/dev/null 2>/dev/null",
-                      parts[1], parts.back(), cpus.sender_cpu, cpus.receiver_cpu, flags, row, count));
+  const std::string text = Output(absl::StrFormat(
+      "bench/bench --suite=smoke --noroofline --primitives=%s --bytes=%s --cpus=%d,%d %s '--benchmark_filter=^%s/' "
+      "--benchmark_min_time=%dx --benchmark_format=json --benchmark_out=/dev/null 2>/dev/null",
+      parts[1], parts.back(), cpus.sender_cpu, cpus.receiver_cpu, flags, row, count));
   rapidjson::Document document;
   document.Parse<rapidjson::kParseNanAndInfFlag>(text.c_str());
   if (document.HasParseError() || !document.IsObject()) return kFailed;
