@@ -130,7 +130,7 @@ int Run(const Flags& flags, const CaseList& list, int repetitions) {
   RegisterCases(list.cases, &interrupted, &progress, flags.messages,
                 [&](const Case& one, const SliceResult& result) { samples.Keep(one, result); });
   benchmark::BenchmarkReporter* shown = DisplayFor(flags.format);
-  Collector collector([&](const std::string& name) { samples.Write(name); });
+  Collector collector(&progress, [&](const std::string& name) { samples.Write(name); });
   const auto fits = [&] { return FitRows(FitCurves(list.cases, collector.reports())); };
   Display display(&progress, shown, fits);
   benchmark::RunSpecifiedBenchmarks(&display, &collector, kAllRegistered);

@@ -135,12 +135,15 @@ TEST(CpuTime, OfAFailedRunStaysZero) {
 }
 
 TEST(Collector, LeavesOutWhatAnInterruptCutOff) {
-  Collector collector;
+  Progress progress(4);
+  Collector collector(&progress);
   collector.ReportRuns({RunOf("a", {{kAllCpu, 1}})});
+  for (const char* name : {"b", "nothing", "only aggregates"}) progress.CutOff(name);
   // The repetitions that were done stay, without what counts all of them.
   collector.ReportRuns({RunOf("b", {{kAllCpu, 1}}), Failed("b", kInterrupted)});
   collector.ReportRuns({Aggregate("b", "median", benchmark::kTime, {{kAllCpu, 1}})});
   collector.ReportRuns({Failed("nothing", kInterrupted)});
+  collector.ReportRuns({Aggregate("only aggregates", "median", benchmark::kTime, {{kAllCpu, 1}})});
   collector.ReportRuns({Failed("c", "receiver: interrupted by nobody")});
   ASSERT_THAT(collector.reports(), SizeIs(3));
   EXPECT_EQ(collector.reports()[0][0].run_name.function_name, "a");

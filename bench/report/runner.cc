@@ -138,6 +138,7 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
                                              : one.run(static_cast<uint64_t>(messages), cancel);
     if (!result.ok()) {
       const bool cancelled = absl::IsCancelled(result.status());
+      if (cancelled) progress->CutOff(one.name);
       state.SkipWithError(cancelled ? kInterrupted : std::string(result.status().message()).c_str());
       return;
     }
