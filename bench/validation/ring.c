@@ -112,7 +112,6 @@ static void AwaitMoreRoom(struct End* end) {
 }
 
 static __attribute__((noinline)) void AwaitRoom(struct End* end, bool blocks) {
-  if (HasRoom(end)) return;
   if (!blocks) {
     for (int round = 1; !HasRoom(end); ++round) {
       SPIN_HINT();
@@ -121,6 +120,7 @@ static __attribute__((noinline)) void AwaitRoom(struct End* end, bool blocks) {
     AwaitMoreRoom(end);
     return;
   }
+  if (HasRoom(end)) return;
   LookAtPeer();
   for (;;) {
     const uint32_t asleep = atomic_fetch_or(&end->header->sender_sleeps, 1) | 1;
