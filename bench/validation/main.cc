@@ -135,17 +135,20 @@ std::vector<Check> RingChecks(Two one_cpu, Two two_cpus, int64_t count) {
     checks.push_back(
         {name, 0.95, 1.05, RingByHarness(row, cpus, messages, bytes), RingInC(program, cpus, messages, bytes)});
   };
-  const auto against_bare = [&](const char* name, const std::string& row, const char* program, int64_t messages) {
-    const auto bare = [=] { return ByBare(program, two_cpus, messages, 64, kRingDepth); };
-    checks.push_back({name, 0.95, 1.05, RingByHarness(row, two_cpus, messages, 64), bare});
+  const auto against_bare = [&](const char* name, const std::string& row, const char* program, int64_t messages,
+                                int bytes) {
+    const auto bare = [=] { return ByBare(program, two_cpus, messages, bytes, kRingDepth); };
+    checks.push_back({name, 0.95, 1.05, RingByHarness(row, two_cpus, messages, bytes), bare});
   };
   // NOLINTEND(clang-analyzer-cplusplus.NewDeleteLeaks)
   add("ring round trip, 64 B, spin, two CPUs: harness / C", "RoundTrip/sysv_shm/spin", "round_trip", two_cpus,
       4 * count, 64);
   against_bare("ring round trip, 64 B, spin, two CPUs: harness / bare", "RoundTrip/sysv_shm/spin", "ring_round_trip",
-               4 * count);
+               4 * count, 64);
   add("ring round trip, 4 KiB, spin, two CPUs: harness / C", "RoundTrip/sysv_shm/spin", "round_trip", two_cpus, count,
       4096);
+  against_bare("ring round trip, 4 KiB, spin, two CPUs: harness / bare", "RoundTrip/sysv_shm/spin", "ring_round_trip",
+               count, 4096);
   add("ring throughput, 4 KiB, spin, two CPUs: harness / C", "Throughput/sysv_shm/spin", "throughput", two_cpus,
       10 * count, 4096);
   add("ring round trip, 64 B, block, one CPU: harness / C", "RoundTrip/sysv_shm/block", "round_trip_blocking", one_cpu,
@@ -155,7 +158,7 @@ std::vector<Check> RingChecks(Two one_cpu, Two two_cpus, int64_t count) {
   add("ring throughput, 64 B, spin, two CPUs: harness / C", "Throughput/sysv_shm/spin", "throughput", two_cpus,
       40 * count, 64);
   against_bare("ring throughput, 64 B, spin, two CPUs: harness / bare", "Throughput/sysv_shm/spin", "ring_throughput",
-               40 * count);
+               40 * count, 64);
   return checks;
 }
 
