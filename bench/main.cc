@@ -127,8 +127,9 @@ int Run(const Flags& flags, const CaseList& list, int repetitions) {
 
   Progress progress(static_cast<int>(list.cases.size()) * repetitions);
   SampleFile samples(flags.samples);
-  RegisterCases(list.cases, &interrupted, &progress, flags.messages,
-                [&](const Case& one, const SliceResult& result) { samples.Keep(one, result); });
+  RegisterCases(
+      list.cases, &interrupted, &progress, flags.messages,
+      [&](const Case& one, uint64_t asked_for, const SliceResult& result) { samples.Keep(one, asked_for, result); });
   benchmark::BenchmarkReporter* shown = DisplayFor(flags.format);
   Collector collector(&progress, [&](const std::string& name) { samples.Write(name); });
   const auto fits = [&] { return FitRows(FitCurves(list.cases, collector.reports())); };

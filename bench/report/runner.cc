@@ -154,7 +154,7 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
     }
     if (calls.has_value() && calls->sender.has_value()) state.counters[kSenderCalls] = *calls->sender;
     if (calls.has_value() && calls->receiver.has_value()) state.counters[kReceiverCalls] = *calls->receiver;
-    if (observe) observe(one, *result);
+    if (observe) observe(one, static_cast<uint64_t>(messages), *result);
   }
 }
 

@@ -43,8 +43,9 @@ inline constexpr char kWall[] = "wall_ns";
 // The error message of a run that was cut off.
 inline constexpr char kInterrupted[] = "interrupted";
 
-// Sees every slice that was measured, also those with which Google Benchmark looks for the number of messages.
-using SliceObserver = std::function<void(const Case&, const SliceResult&)>;
+// Sees every slice that was measured, and how many messages it was asked for; also those with which Google Benchmark
+// looks for their number.
+using SliceObserver = std::function<void(const Case&, uint64_t asked_for, const SliceResult&)>;
 
 // Registers every case under its name. Every run sends `messages`, or what Google Benchmark chooses if 0. The cases,
 // `progress`, `cancel` and what `observe` refers to must outlive the run.
