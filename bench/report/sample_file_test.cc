@@ -1,6 +1,5 @@
 #include "bench/report/sample_file.h"
 
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -9,7 +8,7 @@
 namespace ipcmark::bench {
 namespace {
 
-std::string PathOf(const std::string& name) { return std::string(getenv("TEST_TMPDIR")) + "/" + name; }
+std::string PathOf(const std::string& name) { return testing::TempDir() + name; }
 
 std::string Contents(const std::string& path) {
   std::ostringstream text;
