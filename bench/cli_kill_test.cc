@@ -21,13 +21,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-rapidjson::Document Parse(const std::string& text) {
-  rapidjson::Document document;
-  document.Parse<rapidjson::kParseNanAndInfFlag>(text.c_str());
-  EXPECT_FALSE(document.HasParseError()) << text;
-  return document;
-}
-
 // Nothing but its own processes may end within a test's time, so the second row takes for ever.
 const std::vector<std::string> kEndless = {"--suite=smoke", "--primitives=pipe", "--bytes=8",
                                            "--benchmark_min_time=1000", "--benchmark_out=run.json"};

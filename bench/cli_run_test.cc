@@ -34,19 +34,6 @@ Strings Tiny(const Strings& more) {
   return arguments;
 }
 
-rapidjson::Document Parse(const std::string& text) {
-  rapidjson::Document document;
-  document.Parse<rapidjson::kParseNanAndInfFlag>(text.c_str());
-  EXPECT_FALSE(document.HasParseError()) << text;
-  return document;
-}
-
-Strings Names(const rapidjson::Document& document) {
-  Strings names;
-  for (const auto& row : document["benchmarks"].GetArray()) names.emplace_back(row["name"].GetString());
-  return names;
-}
-
 std::set<std::string> Keys(const rapidjson::Value& object) {
   std::set<std::string> keys;
   for (const auto& member : object.GetObject()) keys.insert(member.name.GetString());
@@ -214,51 +201,6 @@ TEST(BenchRun, PlacesItsProcessesAndSaysWhere) {
   EXPECT_STREQ(rows[0]["label"].GetString(), "same_cpu");
   EXPECT_EQ(rows[0]["pinned_sender_cpu"].GetDouble(), rows[0]["pinned_receiver_cpu"].GetDouble());
   EXPECT_EQ(rows[1]["pinned_sender_cpu"].GetDouble(), -1);
-}
-
-// Whatever the filter selects, in every output, for the placements of what it selects, and not for long.
-TEST(BenchRun, RunsTheLimitsAlong) {
-  const auto limits = [](const std::string& suffix) {
-    Strings names;
-    for (const char* limit : {"cache_line", "copy/65536", "futex_wake", "clock_read/tsc", "clock_read/monotonic",
-                              "empty_loop/64", "integrity/64"}) {
-      names.push_back(absl::StrCat("Roofline/", limit, suffix, "/manual_time"));
-    }
-    return names;
-  };
-  Strings all = limits("");
-  all.insert(all.begin(), "RoundTrip/pipe/block/8/manual_time");
-  const Strings filtered = {"--suite=smoke",           "--primitives=pipe",        "--bytes=8",
-                            "--benchmark_min_time=7x", "--benchmark_out=run.json", "--benchmark_filter=^RoundTrip/"};
-  for (const std::string format : {"table", "json", "csv", "benchstat"}) {
-    Strings arguments = filtered;
-    arguments.push_back("--format=" + format);
-    Program program(arguments);
-    const Outcome outcome = program.Wait();
-    ASSERT_EQ(outcome.status, 0) << outcome.err;
-    const rapidjson::Document document = Parse(program.Contents("run.json"));
-    EXPECT_EQ(Names(document), all);
-    // Their own number of messages: seven have no median.
-    EXPECT_EQ(document["benchmarks"][0]["iterations"].GetInt(), 7);
-    EXPECT_EQ(document["benchmarks"][1]["iterations"].GetInt(), 400);
-    EXPECT_TRUE(document["benchmarks"][6].HasMember("p999_ns"));
-    const std::string seen = format == "table" ? "\n cache_line  " : "Roofline/cache_line";
-    EXPECT_THAT(outcome.out, HasSubstr(seen)) << format;
-  }
-  Program one(Tiny({"--primitives=pipe", "--bytes=8", "--placement=same_cpu,unpinned", "--benchmark_out=run.json",
-                    "--benchmark_filter=^RoundTrip/.*unpinned"}));
-  ASSERT_EQ(one.Wait().status, 0);
-  all = limits("/placement:unpinned");
-  all.insert(all.begin(), "RoundTrip/pipe/block/8/placement:unpinned/manual_time");
-  EXPECT_EQ(Names(Parse(one.Contents("run.json"))), all);
-  // Who says that they are not wanted does not get them.
-  for (const char* flag : {"--noroofline", "--benchmark_filter=-^[^R]|^Recovery|Roofline"}) {
-    Strings arguments = filtered;
-    arguments.emplace_back(flag);
-    Program without(arguments);
-    ASSERT_EQ(without.Wait().status, 0);
-    EXPECT_THAT(Names(Parse(without.Contents("run.json"))), ElementsAre("RoundTrip/pipe/block/8/manual_time"));
-  }
 }
 
 TEST(BenchRun, ShowsTheFormatsOfOursAndWritesTheFileAndTheSamplesAllTheSame) {
