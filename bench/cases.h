@@ -42,6 +42,8 @@ struct Case {
   int attached = 0;             // Attach only
   uint64_t pages = 0;           // 0: not an Attach case
   uint64_t fixed_messages = 0;  // of each run; 0: as many as Google Benchmark chooses
+  uint64_t along_messages = 0;  // of each run along with rows that --benchmark_filter selects; 0: it does not run along
+  bool runs_along = false;      // with them, selected by nobody (ApplyFilter)
   // Whether its sides make no system call of their own between their first and last timed message, so that those which
   // are counted are the primitive's.
   bool system_calls_are_the_primitives = false;

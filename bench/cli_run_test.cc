@@ -34,19 +34,6 @@ Strings Tiny(const Strings& more) {
   return arguments;
 }
 
-rapidjson::Document Parse(const std::string& text) {
-  rapidjson::Document document;
-  document.Parse<rapidjson::kParseNanAndInfFlag>(text.c_str());
-  EXPECT_FALSE(document.HasParseError()) << text;
-  return document;
-}
-
-Strings Names(const rapidjson::Document& document) {
-  Strings names;
-  for (const auto& row : document["benchmarks"].GetArray()) names.emplace_back(row["name"].GetString());
-  return names;
-}
-
 std::set<std::string> Keys(const rapidjson::Value& object) {
   std::set<std::string> keys;
   for (const auto& member : object.GetObject()) keys.insert(member.name.GetString());
@@ -169,7 +156,8 @@ TEST(BenchRun, SaysNothingOfWhatWasNotThere) {
   EXPECT_EQ(names.count("Recovery/mmap_queue/block/1024/holder/manual_time"), 1U);
   EXPECT_EQ(names.count("Depth/mmap_queue/block/64/depth:1000/constant/manual_time"), 1U);
   Program placed({"--suite=smoke", "--bytes=64", "--primitives=mmap_queue", "--placement=unpinned",
-                  "--benchmark_min_time=100x", "--benchmark_filter=^(Recovery|Wake)/", "--benchmark_out=run.json"});
+                  "--benchmark_min_time=100x", "--benchmark_filter=^(Recovery|Wake)/", "--benchmark_out=run.json",
+                  "--noroofline"});
   EXPECT_THAT(placed.Wait().out, AllOf(HasSubstr("\nWake, unpinned ("), HasSubstr("only a pair of processes is")));
   EXPECT_THAT(Names(Parse(placed.Contents("run.json"))),
               ElementsAre("Wake/mmap_queue/block/64/placement:unpinned/manual_time"));
@@ -201,7 +189,7 @@ TEST(BenchRun, InAnyFormatPutsNothingElseOnStdout) {
 
 TEST(BenchRun, PlacesItsProcessesAndSaysWhere) {
   Program program(Tiny({"--primitives=pipe", "--bytes=8", "--placement=same_cpu,unpinned", "--benchmark_out=run.json",
-                        "--benchmark_filter=^RoundTrip/"}));
+                        "--benchmark_filter=^RoundTrip/", "--noroofline"}));
   const Outcome outcome = program.Wait();
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("\nRoundTrip, same_cpu ("), HasSubstr("\nRoundTrip, unpinned (")));
@@ -220,7 +208,7 @@ TEST(BenchRun, ShowsTheFormatsOfOursAndWritesTheFileAndTheSamplesAllTheSame) {
        {std::pair("json", "{"), std::pair("csv", "name,iterations,"), std::pair("benchstat", "ipcmark-schema: 1\n")}) {
     Program program(Tiny({"--primitives=pipe", "--bytes=8", "--benchmark_min_time=1000x", "--benchmark_out=run.json",
                           "--samples=raw.txt", absl::StrCat("--format=", format), "--benchmark_repetitions=2",
-                          "--benchmark_filter=^RoundTrip/"}));
+                          "--benchmark_filter=^RoundTrip/", "--noroofline"}));
     const Outcome outcome = program.Wait();
     ASSERT_EQ(outcome.status, 0) << outcome.err;
     EXPECT_THAT(outcome.out,
@@ -239,8 +227,9 @@ TEST(BenchRun, ShowsTheFormatsOfOursAndWritesTheFileAndTheSamplesAllTheSame) {
 TEST(BenchRun, WritesTheFileWhenNobodyReadsOn) {
   const std::string bench = std::filesystem::absolute(kBench);
   for (const char* format : {"json", "table", "csv", "benchstat"}) {
-    const std::string command = bench + " --suite=smoke --primitives=pipe --bytes=8,64 --benchmark_min_time=100x " +
-                                "--benchmark_filter=^RoundTrip/ --benchmark_out=run.json --format=" + format;
+    const std::string command =
+        bench + " --suite=smoke --primitives=pipe --bytes=8,64 --benchmark_min_time=100x " +
+        "--benchmark_filter=^RoundTrip/ --noroofline --benchmark_out=run.json --format=" + format;
     // The reader is gone before the first byte; bench's own status goes to a file.
     Program piped({"-c", "(" + command + "; echo status $? >status) | :"}, {}, "/bin/sh");
     EXPECT_EQ(piped.Wait().status, 0);
@@ -322,7 +311,7 @@ TEST(BenchRun, HoldsAgainstALimitWhateverHasOne) {
 // Also where eight senders send one each when five messages are asked for.
 TEST(BenchRun, TimesTheMessagesThatWereSent) {
   Program program({"--suite=smoke", "--primitives=mmap_queue,shm_broadcast", "--bytes=64", "--benchmark_min_time=5x",
-                   "--benchmark_filter=^(FanIn|FanOut|Pairs|Broadcast)", "--benchmark_out=run.json"});
+                   "--benchmark_filter=^(FanIn|FanOut|Pairs|Broadcast)", "--benchmark_out=run.json", "--noroofline"});
   ASSERT_EQ(program.Wait().status, 0);
   const rapidjson::Document document = Parse(program.Contents("run.json"));
   std::set<std::string> scenarios;

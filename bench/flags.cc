@@ -211,6 +211,8 @@ absl::StatusOr<bool> ParseOurs(const std::string& argument, Flags& flags) {
     if (!parsed.ok()) return parsed;
   } else if (HasValue(argument, "samples", &flags.samples)) {
     if (flags.samples.empty()) return absl::InvalidArgumentError("--samples=: name a file");
+  } else if (argument == "--noroofline") {
+    flags.roofline = false;
   } else if (argument == "--unpinned") {
     options.sender_cpu = options.receiver_cpu = os::kAnyCpu;
   } else {
@@ -287,6 +289,8 @@ usage: ./bazelw run //bench -- [flags]
   --clock=C           what times: tsc, monotonic (CLOCK_MONOTONIC), or auto (the default): the time stamp counter where it
                       is invariant, of a known rate and the same on all CPUs
   --format=F          what stdout gets: table (the default), json, csv or benchstat (Go's); the file is always written
+  --noroofline        only the rows that --benchmark_filter selects; else those of Roofline run along, shortly, unless a
+                      filter that begins with - leaves them out
   --samples=FILE      keeps every raw sample, in the order taken
   --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,
                       --benchmark_min_time=SECONDS or a count such as 1000x, --benchmark_list_tests,

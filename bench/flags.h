@@ -22,6 +22,7 @@ struct Flags {
   bool benchstat = false;             // --format=benchstat
   std::vector<Placement> placements;  // --placement, empty: as the options say
   ClockChoice clock = ClockChoice::kAuto;
+  bool roofline = true;             // without --noroofline: its rows run along with those that the filter selects
   std::string samples;              // --samples, empty: none are kept
   std::string out;                  // --benchmark_out, empty: a new file under results/runs
   std::string out_format = "json";  // --benchmark_out_format

@@ -62,6 +62,8 @@ TEST(Flags, FormatChoosesWhatIsShown) {
   EXPECT_TRUE(ParseFlags({"--format=benchstat"})->benchstat);
   EXPECT_EQ(ParseFlags({"--format=table"})->format, "");
   EXPECT_EQ(ParseFlags({"--samples=a=b"})->samples, "a=b");
+  EXPECT_TRUE(ParseFlags({})->roofline);
+  EXPECT_FALSE(ParseFlags({"--noroofline"})->roofline);
 }
 
 TEST(Flags, UnpinnedLeavesThePlacementToTheScheduler) {

@@ -184,9 +184,10 @@ absl::StatusOr<SliceResult> MeasureCopy(const SliceSpec& spec) {
       });
   if (!result.ok()) return result.status();
   if (copy->NanosPerMessage() == 0) return absl::DataLossError("a payload came out wrong");
-  // The median over the bursts stands for all of them; there are too few for a distribution.
-  result->messages = spec.messages;
-  result->nanos = static_cast<int64_t>(copy->NanosPerMessage() * static_cast<double>(spec.messages));
+  // The median over the bursts stands for all of them; there are too few for a distribution. Usage is of all, however
+  // many were asked for.
+  result->messages = copy->Messages();
+  result->nanos = static_cast<int64_t>(copy->NanosPerMessage() * static_cast<double>(result->messages));
   return result;
 }
 

@@ -278,5 +278,17 @@ TEST(Limits, AreMeasured) {
   }
 }
 
+// Usage is divided by the messages that were copied, not by those asked for: bursts have a length of their own.
+TEST(Limits, OfACopyCountWhatWasCopied) {
+  for (const uint64_t asked_for : {1, 4'000, 100'000}) {
+    SliceSpec spec = SmallSpec(1, 1, asked_for);
+    spec.message_bytes = 64 << 10;
+    const absl::StatusOr<SliceResult> result = MeasureLimit(Limit::kCopy, spec);
+    ASSERT_TRUE(result.ok()) << result.status();
+    // Two times three bursts of 2 MiB, or of eight messages.
+    EXPECT_EQ(result->messages, 6U * (asked_for == 1 ? 8 : 32));
+  }
+}
+
 }  // namespace
 }  // namespace ipcmark::bench

@@ -41,6 +41,9 @@ static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes i
 constexpr bool kIsOwnWorkspace = std::string_view(IPCMARK_REPOSITORY) == "@";
 constexpr const char* kRunCommand = kIsOwnWorkspace ? "./bazelw run " : "bazel run " IPCMARK_REPOSITORY;
 
+// The filter for Google Benchmark: what is registered has gone through ours.
+constexpr char kAllRegistered[] = "all";
+
 void OnInterrupt(int /*signal*/) { interrupted = true; }
 
 int Refuse(const absl::Status& status) {
@@ -95,8 +98,8 @@ bool AnyFailed(const Collector& collector) {
   return false;
 }
 
-// `runs` are expected.
-int Run(const Flags& flags, const CaseList& list, int runs) {
+// Each case so many times.
+int Run(const Flags& flags, const CaseList& list, int repetitions) {
   const std::string& suite = flags.options.suite;
   const std::filesystem::path out = flags.out.empty() ? DefaultOut(suite) : std::filesystem::path(flags.out);
   std::error_code error;
@@ -122,15 +125,16 @@ int Run(const Flags& flags, const CaseList& list, int runs) {
   for (const std::string& warning : Warnings(flags.options, flags.clock, *clock))
     std::cerr << "warning: " << warning << "\n";
 
-  Progress progress(runs);
+  Progress progress(static_cast<int>(list.cases.size()) * repetitions);
   SampleFile samples(flags.samples);
-  RegisterCases(list.cases, &interrupted, &progress, flags.messages,
-                [&](const Case& one, const SliceResult& result) { samples.Keep(one, result); });
+  RegisterCases(
+      list.cases, &interrupted, &progress, flags.messages,
+      [&](const Case& one, uint64_t asked_for, const SliceResult& result) { samples.Keep(one, asked_for, result); });
   benchmark::BenchmarkReporter* shown = DisplayFor(flags.format);
-  Collector collector([&](const std::string& name) { samples.Write(name); });
+  Collector collector(&progress, [&](const std::string& name) { samples.Write(name); });
   const auto fits = [&] { return FitRows(FitCurves(list.cases, collector.reports())); };
   Display display(&progress, shown, fits);
-  benchmark::RunSpecifiedBenchmarks(&display, &collector);
+  benchmark::RunSpecifiedBenchmarks(&display, &collector, kAllRegistered);
   progress.Clear();
   if (flags.benchstat) {
     std::cout << BenchstatText(environment, collector.reports());
@@ -170,20 +174,21 @@ int Main(int argc, char** argv) {
   if (!list.ok()) return Refuse(list.status());
   absl::Status initialised = InitialiseBenchmark(*flags, *timing);
   if (!initialised.ok()) return Refuse(initialised);
-  absl::StatusOr<int> rows = ApplyFilter(benchmark::GetBenchmarkFilter(), *list);
-  if (!rows.ok()) return Refuse(rows.status());
-  if (*rows == 0) {
-    return Refuse(absl::InvalidArgumentError(absl::StrCat("--benchmark_filter=", benchmark::GetBenchmarkFilter(),
-                                                          ": matches none of ", list->cases.size(),
+  const size_t known = list->cases.size();
+  const std::string filter = benchmark::GetBenchmarkFilter();
+  absl::StatusOr<int> selected = ApplyFilter(filter, flags->roofline && !flags->list_only, *list);
+  if (!selected.ok()) return Refuse(selected.status());
+  if (*selected == 0) {
+    return Refuse(absl::InvalidArgumentError(absl::StrCat("--benchmark_filter=", filter, ": matches none of ", known,
                                                           " benchmarks; list them with --benchmark_list_tests")));
   }
   if (flags->list_only) {
     Progress silent(0);
     RegisterCases(list->cases, &interrupted, &silent);
-    benchmark::RunSpecifiedBenchmarks();
+    benchmark::RunSpecifiedBenchmarks(kAllRegistered);
     return kExitOk;
   }
-  return Run(*flags, *list, *rows * (flags->repetitions > 0 ? flags->repetitions : timing->repetitions));
+  return Run(*flags, *list, flags->repetitions > 0 ? flags->repetitions : timing->repetitions);
 }
 
 // The same, with streams whose ends may fail.

@@ -11,7 +11,10 @@ void AddPlaced(const CaseList& from, const std::string& placement, CaseList& lis
   const std::string suffix = absl::StrCat("/placement:", placement);
   for (const SkippedCase& skipped : from.skipped) list.skipped.push_back({skipped.name + suffix, skipped.reason});
   for (const Case& one : from.cases) {
-    if (one.senders != 1 || one.receivers != 1 || one.pages > 0) {
+    // A limit that one process measures belongs to the sender's CPU.
+    const bool is_pair = one.senders == 1 && one.receivers == 1;
+    const bool is_limit_of_one = one.receivers == 0 && one.along_messages > 0;
+    if (one.pages > 0 || (!is_pair && !is_limit_of_one)) {
       list.skipped.push_back({one.name + suffix, kManyProcesses});
       continue;
     }

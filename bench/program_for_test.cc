@@ -16,6 +16,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "gtest/gtest.h"
+
 namespace ipcmark::bench {
 namespace {
 
@@ -179,6 +181,19 @@ std::string Program::Contents(const std::string& name) const { return TakeText(f
 
 Outcome RunBench(std::vector<std::string> arguments, const std::vector<std::string>& environment) {
   return Program(std::move(arguments), environment).Wait();
+}
+
+rapidjson::Document Parse(const std::string& text) {
+  rapidjson::Document document;
+  document.Parse<rapidjson::kParseNanAndInfFlag>(text.c_str());
+  EXPECT_FALSE(document.HasParseError()) << text;
+  return document;
+}
+
+std::vector<std::string> Names(const rapidjson::Document& document) {
+  std::vector<std::string> names;
+  for (const auto& row : document["benchmarks"].GetArray()) names.emplace_back(row["name"].GetString());
+  return names;
 }
 
 }  // namespace ipcmark::bench

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "rapidjson/document.h"
+
 namespace ipcmark::bench {
 
 // The program that most tests run, from the folder in which a test starts.
@@ -53,6 +55,11 @@ class Program {
 
 // Start and Wait.
 Outcome RunBench(std::vector<std::string> arguments, const std::vector<std::string>& environment = {});
+
+// A result file's text; the test fails when it is no JSON.
+rapidjson::Document Parse(const std::string& text);
+// Of its rows, in their order.
+std::vector<std::string> Names(const rapidjson::Document& document);
 
 }  // namespace ipcmark::bench
 

@@ -192,6 +192,8 @@ void OneCopy::Follow() noexcept {
   for (uint64_t burst = 0; burst < kCopyBursts; ++burst) FollowOnce();
 }
 
+uint64_t OneCopy::Messages() const { return shared().bursts * chunks_per_burst_ * messages_per_chunk_; }
+
 double OneCopy::NanosPerMessage() const {
   const Shared& all = shared();
   return all.spoilt ? 0 : MedianOf({all.nanos_per_message, all.nanos_per_message + all.bursts});

@@ -65,6 +65,8 @@ class OneCopy {
   void Follow() noexcept;
   // The median over all bursts, in nanoseconds per message; 0 before the first one, or when a payload came out wrong.
   [[nodiscard]] double NanosPerMessage() const;
+  // Copied in all bursts so far.
+  [[nodiscard]] uint64_t Messages() const;
 
  private:
   struct Shared;

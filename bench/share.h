@@ -5,10 +5,10 @@
 // N receivers (Pairs), as fast as it goes; and how evenly they come off.
 //
 // The clock starts when the first sender starts its first timed message, with the object empty, and stops when the last
-// receiver has checked its last one. A sample is the time that a receiver needed for a batch of its own messages
-// (messages_per_sample of them): with N receivers at work about N times what the object needs. Every receiver
-// contributes. No roofline: N receivers copy at once, so that one copy of the bytes bounds nothing. Left out: fork,
-// opening, warm-up, the wait for everybody. CPU time is the sum over all processes of a side.
+// receiver has checked its last one and got the mark that says so. A sample is the time that a receiver needed for a
+// batch of its own messages (messages_per_sample of them): with N receivers at work about N times what the object
+// needs. Every receiver contributes. No roofline: N receivers copy at once, so that one copy of the bytes bounds
+// nothing. Left out: fork, opening, warm-up, the wait for everybody. CPU time is the sum over all processes of a side.
 //
 // Who gets a message is not known beforehand, so that the end is a message too: behind the last of a phase (warm-up,
 // timed) comes one mark for each receiver, and who has taken one takes nothing more until the next phase. Nothing is
@@ -63,7 +63,7 @@ struct ShareReceiver {
 
 struct ShareShared {
   Meeting all;
-  Meeting senders;
+  std::atomic<uint64_t> phases_sent;  // of all senders together
   std::array<FanMember, kMaxFan> sender;
   std::array<ShareReceiver, kMaxFan> receiver;
 };
@@ -92,11 +92,13 @@ absl::Status ShareSend(P& object, os::Gate& gate, const SharePlan& plan, uint32_
   const auto send = [&](uint64_t from, uint64_t to) {
     return sender->GiveAll(FanNumber(index, from), FanNumber(index, to));
   };
-  // One of them sends the marks when all have sent everything.
+  // The last one to have sent everything sends the marks, at once: the receivers' clock runs until they have them.
   const auto end_phase = [&] {
-    plan.shared.senders.Attend(geometry.senders);
     absl::Status status;
-    if (index == 0) status = sender->GiveAll(FanNumber(kMarkSender, 0), FanNumber(kMarkSender, geometry.receivers));
+    // Acquire and release: what the others have sent comes before the marks.
+    if ((plan.shared.phases_sent.fetch_add(1, std::memory_order_acq_rel) + 1) % geometry.senders == 0) {
+      status = sender->GiveAll(FanNumber(kMarkSender, 0), FanNumber(kMarkSender, geometry.receivers));
+    }
     plan.shared.all.Attend(plan.Everybody());
     return status;
   };

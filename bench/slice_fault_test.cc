@@ -188,7 +188,7 @@ TEST(ThroughputFault, SwappedMessagesAreNoticed) {
 TEST(ThroughputFault, OnlyTheSideThatHangsIsNamed) {
   faulty::g_plan = {.fault = Fault::kHangsAtClose};
   SliceSpec spec = Spec();
-  spec.watchdog_nanos = kPatienceNanos;
+  spec.watchdog_nanos = 10 * kPatienceNanos;  // the other side ends by itself, on a busy machine, too
   const absl::StatusOr<SliceResult> result = Throughput<faulty::Channel>(spec);
   faulty::g_plan = {};
   EXPECT_EQ(result.status().message(), "no end in time, killed by the watchdog: receiver");

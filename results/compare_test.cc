@@ -51,6 +51,23 @@ std::string Complaint(const RunFile& base, const RunFile& head, const CompareOpt
   return std::string(Compare(base, head, options).status().message());
 }
 
+TEST(Compare, FindsARowThatHasBeenRenamed) {
+  const std::string now = "Recovery/mmap_queue/block/1024/holder/manual_time";
+  const Report report =
+      MustCompare(Runs({{"Recovery/mmap_queue/block/64/holder/manual_time", {100, 100}}}), Runs({{now, {200, 200}}}));
+  ASSERT_EQ(report.comparisons.size(), 1U);
+  EXPECT_EQ(report.comparisons[0].name, now);
+  EXPECT_EQ(report.comparisons[0].base_repetitions, 2U);
+  EXPECT_DOUBLE_EQ(report.comparisons[0].ratio, 2);
+  // No other: neither those of a killed sender nor anybody else's.
+  for (const char* other : {"Recovery/pipe/block/64/sender", "Mine/64/holder", "Recovery/x/64/holders"}) {
+    const Report apart = MustCompare(Runs({{"a", {1}}, {other, {1}}}), Runs({{"a", {1}}, {now, {1}}}));
+    ASSERT_EQ(apart.comparisons.size(), 3U);
+    EXPECT_EQ(apart.comparisons[1].name, other);
+    EXPECT_EQ(apart.comparisons[1].verdict, Verdict::kMissingInHead);
+  }
+}
+
 TEST(Compare, AFileWithItselfIsTheSameEverywhere) {
   for (const char* name : {"gbench_base", "gbench_head", "gbench_aggregates_only", "ipcmark_base", "ipcmark_head"}) {
     const auto file = ReadRunFile(absl::StrCat("results/testdata/", name, ".json"));

@@ -101,6 +101,25 @@ TEST_F(GateCli, TheSameProgramDoesNotFail) {
   EXPECT_THAT(outcome.output, Not(HasSubstr("0 pairs")));
 }
 
+// A slice is one row, also of a program that measures limits along unless it is told not to.
+TEST_F(GateCli, HasNothingRunAlongWhereTheProgramUnderstandsThat) {
+  const std::string log = (folder_ / "log").string();
+  const std::string logs = "set -f; echo \"$0 $*\" >>" + log + "\n";
+  const std::string knows =
+      Script("knows", logs + "set -- $(echo \"$*\" | sed 's/--noroofline//')\nexec " + Synthetic() + " \"$@\"\n");
+  const std::string refuses = Script("refuses", logs + "exec " + Synthetic() + " \"$@\"\n");
+  const Outcome outcome = Gate(Short(knows, refuses) + std::vector<std::string>{"--filter=Chain/400"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output << outcome.error;
+  std::ifstream lines(log);
+  int slices = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("--benchmark_filter=") == std::string::npos) continue;
+    ++slices;
+    EXPECT_EQ(line.find("--noroofline") != std::string::npos, line.rfind(knows + " ", 0) == 0) << line;
+  }
+  EXPECT_GT(slices, 4);
+}
+
 TEST_F(GateCli, WhatIsMissingOrFailsIsNeverAPass) {
   const std::string good = Synthetic();
   const std::string filter = "--filter=Chain/(200|400)$";

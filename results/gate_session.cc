@@ -95,6 +95,9 @@ absl::StatusOr<Session> Prepare(const Program& base, const Program& head, const 
         "a program does not know --benchmark_min_time=Nx (Google Benchmark before 1.8), so the two sides choose their "
         "iteration counts themselves, which may bias a ratio by a percent");
   }
+  for (Program* program : {&session.base, &session.head}) {
+    if (absl::Status status = LeaveOutLimits(janitor, *program); !status.ok()) return status;
+  }
   for (const std::string& name : names) {
     const bool in_base = Has(*base_names, name);
     if (in_base && Has(*head_names, name)) {

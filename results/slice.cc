@@ -66,6 +66,13 @@ absl::StatusOr<RunFile> RunRows(const Program& program, const std::string& bench
   return file;
 }
 
+// A Google Benchmark program refuses what it does not know; one that lets it pass does so in every other run, too.
+absl::StatusOr<bool> Understands(const std::string& flag, const Program& program, const Janitor& janitor) {
+  const absl::StatusOr<ChildEnd> end = RunChild(CommandOf(program, {"--benchmark_list_tests", flag}, kAnyCpu), janitor);
+  if (!end.ok()) return end.status();
+  return end->exit_code == 0;
+}
+
 bool MeasuresMedian(const Row& row) {
   const auto samples = row.counters.find("samples");
   return row.counters.count(kP50) > 0 && (samples == row.counters.end() || samples->second >= kMinSamples);
@@ -93,10 +100,15 @@ absl::StatusOr<std::vector<std::string>> ListBenchmarks(const Program& program, 
 }
 
 absl::StatusOr<bool> CountsIterations(const Program& program, const Janitor& janitor) {
-  const absl::StatusOr<ChildEnd> end =
-      RunChild(CommandOf(program, {"--benchmark_list_tests", "--benchmark_min_time=1x"}, kAnyCpu), janitor);
-  if (!end.ok()) return end.status();
-  return end->exit_code == 0;
+  return Understands("--benchmark_min_time=1x", program, janitor);
+}
+
+absl::Status LeaveOutLimits(const Janitor& janitor, Program& program) {
+  constexpr char flag[] = "--noroofline";
+  const absl::StatusOr<bool> understood = Understands(flag, program, janitor);
+  if (!understood.ok()) return understood.status();
+  if (*understood) program.arguments.emplace_back(flag);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Planned> PlanSlices(const Program& program, const std::string& benchmark, const SliceOptions& options,

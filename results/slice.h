@@ -3,6 +3,7 @@
 //   Program           what is run
 //   ListBenchmarks    its names
 //   CountsIterations  whether it understands --benchmark_min_time=Nx
+//   LeaveOutLimits    has //bench, where it is that, run nothing beside the row that is asked for
 //   Plan              how each slice of one benchmark is run, the same for both programs
 //   PlanSlices        chooses it, by running a slice or two
 //   RunSlice          one measurement
@@ -52,6 +53,10 @@ constexpr double kSliceLimitSeconds = 300;
 // All errors: Cancelled when interrupted, else one sentence that names the program.
 absl::StatusOr<std::vector<std::string>> ListBenchmarks(const Program& program, const Janitor& janitor);
 absl::StatusOr<bool> CountsIterations(const Program& program, const Janitor& janitor);
+
+// Appends --noroofline to the program's arguments where it understands that: else the rows of Roofline would run along
+// in every slice, and take longer than the slice itself.
+absl::Status LeaveOutLimits(const Janitor& janitor, Program& program);
 
 struct Planned {
   Plan plan;

@@ -125,6 +125,10 @@ TEST_F(Topology, MakesEachPlacementARowOfItsOwnOnItsCpus) {
                                           Field(&Case::receiver_cpu, 8))));
   EXPECT_THAT(list->cases, Contains(AllOf(Field(&Case::name, "Throughput/sysv_shm/block/64/placement:unpinned"),
                                           Field(&Case::sender_cpu, -1), Field(&Case::receiver_cpu, -1))));
+  // What one process measures is where the sender would be.
+  EXPECT_THAT(list->cases, Contains(AllOf(Field(&Case::name, "Roofline/empty_loop/64/placement:smt"),
+                                          Field(&Case::sender_cpu, 0), Field(&Case::receivers, 0U))));
+  EXPECT_THAT(list->cases, Each(Field(&Case::name, AllOf(HasSubstr("/placement:"), Not(HasSubstr("Depth"))))));
   EXPECT_THAT(list->cases, Each(Field(&Case::name, AllOf(HasSubstr("/placement:"), Not(HasSubstr("FanIn")),
                                                          Not(HasSubstr("Attach")), Not(HasSubstr("other_node"))))));
   EXPECT_THAT(list->skipped, Contains(AllOf(Field(&SkippedCase::name, "placement:other_node"),

@@ -4,6 +4,7 @@
 // How far a run is: one line on a terminal's stderr that is written over, and nothing at all where stderr is none.
 
 #include <cstdint>
+#include <set>
 #include <string>
 
 namespace ipcmark::bench {
@@ -21,6 +22,9 @@ class Progress {
   // A slice of so many messages begins. Google Benchmark looks for a number of messages with ever more of them; one of
   // another benchmark, or with no more messages than the last, says that the repetition before has ended.
   void Begin(const std::string& name, int64_t messages);
+  // An interrupt has cut off a repetition of this benchmark.
+  void CutOff(const std::string& name) { cut_off_.insert(name); }
+  [[nodiscard]] bool IsCutOff(const std::string& name) const { return cut_off_.count(name) > 0; }
   // Removes the line.
   void Clear() const;
 
@@ -31,6 +35,7 @@ class Progress {
   int total_;
   int done_ = 0;
   std::string name_;  // of the last slice
+  std::set<std::string> cut_off_;
   int64_t messages_ = 0;
   int64_t start_nanos_;
 };

@@ -198,13 +198,10 @@ void CorrectCpuTime(std::vector<Run>& runs) {
   }
 }
 
-void DropInterrupted(std::vector<Run>& report, std::string& cut_off) {
-  for (const Run& run : report) {
-    if (run.error_occurred && run.error_message == kInterrupted) cut_off = run.run_name.function_name;
-  }
+void DropInterrupted(const Progress& progress, std::vector<Run>& report) {
   std::erase_if(report, [&](const Run& run) {
-    const bool is_cut = run.error_occurred && run.error_message == kInterrupted;
-    return is_cut || (run.run_type == Run::RT_Aggregate && run.run_name.function_name == cut_off);
+    if (run.run_type == Run::RT_Aggregate) return progress.IsCutOff(run.run_name.function_name);
+    return run.error_occurred && run.error_message == kInterrupted;
   });
 }
 
@@ -224,7 +221,7 @@ bool Display::ReportContext(const Context& context) { return shown_ == nullptr |
 
 void Display::ReportRuns(const std::vector<Run>& report) {
   std::vector<Run> corrected = report;
-  DropInterrupted(corrected, cut_off_);
+  DropInterrupted(*progress_, corrected);
   if (shown_ == nullptr || corrected.empty()) return;
   CorrectCpuTime(corrected);
   progress_->Clear();
@@ -241,7 +238,7 @@ void Display::Finalize() {
 
 void Collector::ReportRuns(const std::vector<Run>& report) {
   std::vector<Run> whole = report;
-  DropInterrupted(whole, cut_off_);
+  DropInterrupted(*progress_, whole);
   if (whole.empty()) return;
   CorrectCpuTime(whole);
   if (done_) done_(whole.front().run_name.function_name);

@@ -19,9 +19,8 @@ namespace ipcmark::bench {
 // which goes) in its place, so that cpu_time in every output means what it says, in aggregates too.
 void CorrectCpuTime(std::vector<benchmark::BenchmarkReporter::Run>& runs);
 
-// Leaves out what an interrupt cut off, and the aggregates over it, which come in the report behind: `cut_off` is kept
-// between the two.
-void DropInterrupted(std::vector<benchmark::BenchmarkReporter::Run>& report, std::string& cut_off);
+// Leaves out what an interrupt cut off, and the aggregates over it, which may come alone.
+void DropInterrupted(const Progress& progress, std::vector<benchmark::BenchmarkReporter::Run>& report);
 
 // The reports in the order of the cases: with random interleaving they come as their last repetitions end.
 std::vector<std::vector<benchmark::BenchmarkReporter::Run>> InOrderOf(
@@ -43,7 +42,6 @@ class Display : public benchmark::BenchmarkReporter {
   const Progress* progress_;
   benchmark::BenchmarkReporter* shown_;
   std::function<std::vector<Run>()> closing_;
-  std::string cut_off_;  // DropInterrupted's
 };
 
 // Google Benchmark's file reporter (what it gets differs from the display's with --benchmark_display_aggregates_only):
@@ -51,7 +49,8 @@ class Display : public benchmark::BenchmarkReporter {
 class Collector : public benchmark::BenchmarkReporter {
  public:
   // `done`, if any, is called with the name of each benchmark that has ended with rows.
-  explicit Collector(std::function<void(const std::string&)> done = nullptr) : done_(std::move(done)) {}
+  explicit Collector(const Progress* progress, std::function<void(const std::string&)> done = nullptr)
+      : progress_(progress), done_(std::move(done)) {}
 
   bool ReportContext(const Context& /*context*/) override { return true; }
   void ReportRuns(const std::vector<Run>& report) override;
@@ -60,8 +59,8 @@ class Collector : public benchmark::BenchmarkReporter {
   [[nodiscard]] const std::vector<std::vector<Run>>& reports() const { return reports_; }
 
  private:
+  const Progress* progress_;
   std::function<void(const std::string&)> done_;
-  std::string cut_off_;  // DropInterrupted's
   std::vector<std::vector<Run>> reports_;
 };
 

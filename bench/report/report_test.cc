@@ -135,12 +135,15 @@ TEST(CpuTime, OfAFailedRunStaysZero) {
 }
 
 TEST(Collector, LeavesOutWhatAnInterruptCutOff) {
-  Collector collector;
+  Progress progress(4);
+  Collector collector(&progress);
   collector.ReportRuns({RunOf("a", {{kAllCpu, 1}})});
+  for (const char* name : {"b", "nothing", "only aggregates"}) progress.CutOff(name);
   // The repetitions that were done stay, without what counts all of them.
   collector.ReportRuns({RunOf("b", {{kAllCpu, 1}}), Failed("b", kInterrupted)});
   collector.ReportRuns({Aggregate("b", "median", benchmark::kTime, {{kAllCpu, 1}})});
   collector.ReportRuns({Failed("nothing", kInterrupted)});
+  collector.ReportRuns({Aggregate("only aggregates", "median", benchmark::kTime, {{kAllCpu, 1}})});
   collector.ReportRuns({Failed("c", "receiver: interrupted by nobody")});
   ASSERT_THAT(collector.reports(), SizeIs(3));
   EXPECT_EQ(collector.reports()[0][0].run_name.function_name, "a");
@@ -242,10 +245,10 @@ std::vector<std::string> SkippedWith(const std::string& filter, int expected_row
   CaseList list = {
       .cases = {CaseOf("Throughput/pipe/block/8"), CaseOf("RoundTrip/pipe/block/8")},
       .skipped = {{"Throughput/pipe/spin/8", "x"}, {"RoundTrip/pipe/spin/8", "x"}, {"placement:smt", "y"}}};
-  const absl::StatusOr<int> rows = ApplyFilter(filter, list);
+  const absl::StatusOr<int> rows = ApplyFilter(filter, /*with_roofline=*/true, list);
   EXPECT_TRUE(rows.ok()) << rows.status();
   EXPECT_EQ(rows.value_or(-1), expected_rows) << filter;
-  EXPECT_THAT(list.cases, SizeIs(2)) << "Google Benchmark finds them itself";
+  EXPECT_THAT(list.cases, SizeIs(expected_rows)) << filter;
   std::vector<std::string> names;
   for (const SkippedCase& one : list.skipped) names.push_back(one.name);
   return names;
@@ -262,7 +265,37 @@ TEST(ApplyFilter, LeavesOutSkippedRowsThatNobodyAskedFor) {
   EXPECT_THAT(SkippedWith("manual_time$", 2), ElementsAre(throughput, round_trip, placement));
   EXPECT_THAT(SkippedWith("^Throughput/pipe/block", 1), ElementsAre(placement));
   CaseList list;
-  EXPECT_THAT(std::string(ApplyFilter("(", list).status().message()), HasSubstr("no regular expression"));
+  EXPECT_THAT(std::string(ApplyFilter("(", true, list).status().message()), HasSubstr("no regular expression"));
+}
+
+// Names of the cases that are left, those that run along in brackets.
+std::vector<std::string> CasesWith(const std::string& filter, bool with_roofline, int expected_rows) {
+  CaseList list;
+  for (const char* placement : {"smt", "unpinned"}) {
+    for (const char* name : {"Depth/", "Wake/", "Roofline/"}) {
+      list.cases.push_back(CaseOf(absl::StrCat(name, placement)));
+      list.cases.back().placement = placement;
+      if (name[0] == 'R') list.cases.back().along_messages = 400;
+    }
+  }
+  EXPECT_EQ(ApplyFilter(filter, with_roofline, list).value_or(-1), expected_rows) << filter;
+  std::vector<std::string> names;
+  for (const Case& one : list.cases) {
+    EXPECT_EQ(one.fixed_messages, one.runs_along ? 400U : 0U) << one.name;
+    names.push_back(one.runs_along ? "(" + one.name + ")" : one.name);
+  }
+  return names;
+}
+
+TEST(ApplyFilter, LetsTheLimitsOfTheSamePlacementRunAlong) {
+  EXPECT_THAT(CasesWith("^Wake/smt", true, 1), ElementsAre("Wake/smt", "(Roofline/smt)"));
+  EXPECT_THAT(CasesWith("^Wake", true, 2),
+              ElementsAre("Wake/smt", "(Roofline/smt)", "Wake/unpinned", "(Roofline/unpinned)"));
+  EXPECT_THAT(CasesWith("^Wake", false, 2), ElementsAre("Wake/smt", "Wake/unpinned"));
+  EXPECT_THAT(CasesWith("^(Wake|Roofline)/smt", true, 2), ElementsAre("Wake/smt", "Roofline/smt"));
+  EXPECT_THAT(CasesWith("-Depth|Roofline", true, 2), ElementsAre("Wake/smt", "Wake/unpinned"));
+  EXPECT_THAT(CasesWith("^no", true, 0), IsEmpty()) << "they run along with nothing";
+  EXPECT_THAT(CasesWith("", true, 6), SizeIs(6));
 }
 
 TEST(Table, OfNothingIsEmpty) { EXPECT_THAT(Table({CaseOf("x")}, {}, {}), IsEmpty()); }

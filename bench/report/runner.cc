@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <regex>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -128,7 +129,7 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
   const bool own_number = one.fixed_messages > 0;
   benchmark::IterationCount messages = state.max_iterations;
   if (own_number) messages = static_cast<benchmark::IterationCount>(one.fixed_messages);
-  if (fixed_messages > 0) messages = fixed_messages;
+  if (fixed_messages > 0 && !one.runs_along) messages = fixed_messages;
   progress->Begin(one.name, messages);
   // One batch is the whole run, so that the slice alone decides what happens inside.
   while (state.KeepRunningBatch(messages)) {
@@ -137,6 +138,7 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
                                              : one.run(static_cast<uint64_t>(messages), cancel);
     if (!result.ok()) {
       const bool cancelled = absl::IsCancelled(result.status());
+      if (cancelled) progress->CutOff(one.name);
       state.SkipWithError(cancelled ? kInterrupted : std::string(result.status().message()).c_str());
       return;
     }
@@ -152,7 +154,7 @@ void RunCase(benchmark::State& state, const Case& one, const std::atomic<bool>* 
     }
     if (calls.has_value() && calls->sender.has_value()) state.counters[kSenderCalls] = *calls->sender;
     if (calls.has_value() && calls->receiver.has_value()) state.counters[kReceiverCalls] = *calls->receiver;
-    if (observe) observe(one, *result);
+    if (observe) observe(one, static_cast<uint64_t>(messages), *result);
   }
 }
 
@@ -170,7 +172,7 @@ void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* canc
   }
 }
 
-absl::StatusOr<int> ApplyFilter(const std::string& filter, CaseList& list) {
+absl::StatusOr<int> ApplyFilter(const std::string& filter, bool with_roofline, CaseList& list) {
   const bool negated = !filter.empty() && filter[0] == '-';
   std::regex regex;
   try {
@@ -188,8 +190,20 @@ absl::StatusOr<int> ApplyFilter(const std::string& filter, CaseList& list) {
     const bool is_row = one.name.find('/') != std::string::npos;
     return is_row && !selects(one.name);
   });
-  return static_cast<int>(
-      std::count_if(list.cases.begin(), list.cases.end(), [&](const Case& one) { return selects(one.name); }));
+  int selected = 0;
+  std::set<std::string> placements;
+  for (const Case& one : list.cases) {
+    if (!selects(one.name)) continue;
+    ++selected;
+    placements.insert(one.placement);
+  }
+  std::erase_if(list.cases, [&](Case& one) {
+    if (selects(one.name)) return false;
+    one.runs_along = with_roofline && !negated && one.along_messages > 0 && placements.count(one.placement) > 0;
+    if (one.runs_along) one.fixed_messages = one.along_messages;
+    return !one.runs_along;
+  });
+  return selected;
 }
 
 }  // namespace ipcmark::bench

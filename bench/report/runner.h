@@ -43,18 +43,21 @@ inline constexpr char kWall[] = "wall_ns";
 // The error message of a run that was cut off.
 inline constexpr char kInterrupted[] = "interrupted";
 
-// Sees every slice that was measured, also those with which Google Benchmark looks for the number of messages.
-using SliceObserver = std::function<void(const Case&, const SliceResult&)>;
+// Sees every slice that was measured, and how many messages it was asked for; also those with which Google Benchmark
+// looks for their number.
+using SliceObserver = std::function<void(const Case&, uint64_t asked_for, const SliceResult&)>;
 
 // Registers every case under its name. Every run sends `messages`, or what Google Benchmark chooses if 0. The cases,
 // `progress`, `cancel` and what `observe` refers to must outlive the run.
 void RegisterCases(const std::vector<Case>& cases, const std::atomic<bool>* cancel, Progress* progress,
                    int64_t messages = 0, const SliceObserver& observe = nullptr);
 
-// How many of the list's cases the value of --benchmark_filter selects (POSIX extended, a leading '-' negates, as
-// Google Benchmark has it), which then finds them itself. Skipped ones that it does not select leave the list: nobody
-// asked for them. Those without a row's name (a placement) stay. kInvalidArgument when it is no regular expression.
-absl::StatusOr<int> ApplyFilter(const std::string& filter, CaseList& list);
+// Leaves in the list the cases that the value of --benchmark_filter selects (POSIX extended, a leading '-' negates, as
+// Google Benchmark has it), and says how many those are. `with_roofline`: of the others, those that run along
+// (Case::along_messages) stay, too, where a selected case has their placement; unless the filter is negated, and so
+// says what is not wanted. Skipped ones that it does not select leave: nobody asked for them. Those without a row's
+// name (a placement) stay. kInvalidArgument when it is no regular expression.
+absl::StatusOr<int> ApplyFilter(const std::string& filter, bool with_roofline, CaseList& list);
 
 }  // namespace ipcmark::bench
 

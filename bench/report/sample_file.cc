@@ -13,11 +13,11 @@ SampleFile::SampleFile(const std::filesystem::path& path) : path_(path) {
   file_ << "# ipcmark samples 1\n";
 }
 
-void SampleFile::Keep(const Case& one, const SliceResult& result) {
+void SampleFile::Keep(const Case& one, uint64_t asked_for, const SliceResult& result) {
   if (path_.empty()) return;
   std::vector<Kept>& kept = kept_[one.name];
-  if (!kept.empty() && kept.back().messages != result.messages) kept.clear();
-  kept.push_back({result.messages, result.messages_per_sample, result.samples_in_order});
+  if (!kept.empty() && kept.back().asked_for != asked_for) kept.clear();
+  kept.push_back({asked_for, result.messages, result.messages_per_sample, result.samples_in_order});
 }
 
 void SampleFile::Write(const std::string& name) {

@@ -21,8 +21,9 @@ class SampleFile {
   explicit SampleFile(const std::filesystem::path& path);
 
   // Keeps a slice's samples until its benchmark ends. Google Benchmark first looks for the number of messages with
-  // shorter slices; those are no rows, and a longer slice drops them.
-  void Keep(const Case& one, const SliceResult& result);
+  // slices that are asked for fewer; those are no rows, and one that is asked for more drops them. (How many messages
+  // count differs from repetition to repetition in Wake and in the highest load of OpenLoop.)
+  void Keep(const Case& one, uint64_t asked_for, const SliceResult& result);
   // Writes what was kept of this benchmark, one block a repetition, or drops it (a benchmark that was interrupted).
   void Write(const std::string& name);
   // kUnavailable with one sentence when something could not be written.
@@ -30,6 +31,7 @@ class SampleFile {
 
  private:
   struct Kept {
+    uint64_t asked_for;
     uint64_t messages;
     uint64_t messages_per_sample;
     std::vector<int64_t> samples_nanos;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string_view>
 
@@ -52,6 +53,21 @@ template <typename R>
 [[gnu::always_inline]] inline bool Take(R& receiver, std::span<uint64_t> words, uint64_t n) {
   const IoResult result = receiver.Receive(std::as_writable_bytes(words), Deadline::Never());
   return result.ok() && result.bytes == words.size_bytes() && IsPayload(words, n);
+}
+
+template <typename S>
+bool GiveAll(S& sender, std::span<uint64_t> words, uint64_t from, uint64_t to) {
+  for (uint64_t n = from; n < to; ++n) {
+    if (!Give(sender, words, n)) return false;
+  }
+  return true;
+}
+template <typename R>
+bool TakeAll(R& receiver, std::span<uint64_t> words, uint64_t from, uint64_t to) {
+  for (uint64_t n = from; n < to; ++n) {
+    if (!Take(receiver, words, n)) return false;
+  }
+  return true;
 }
 
 // Both sides on their CPUs; what the worse one returns.
@@ -130,14 +146,10 @@ int SendAll(P& object, const Spec& spec, Times& times) {
   if (!sender.ok()) return kFailed;
   object.ReleaseEnds();
   Words words(spec.bytes / sizeof(uint64_t));
-  for (uint64_t n = 0; n < spec.warmup(); ++n) {
-    if (!Give(*sender, words, n)) return kFailed;
-  }
+  if (!GiveAll(*sender, words, 0, spec.warmup())) return kFailed;
   while (!times.is_warm) sched_yield();
   const int64_t start = os::MonotonicNanos();
-  for (uint64_t n = spec.warmup(); n < spec.end(); ++n) {
-    if (!Give(*sender, words, n)) return kFailed;
-  }
+  if (!GiveAll(*sender, words, spec.warmup(), spec.end())) return kFailed;
   while (times.end_nanos == 0) sched_yield();
   Print(times.end_nanos - start, spec);
   return kDone;
@@ -149,16 +161,15 @@ int ReceiveAll(P& object, const Spec& spec, Times& times) {
   if (!receiver.ok()) return kFailed;
   object.ReleaseEnds();
   Words words(spec.bytes / sizeof(uint64_t));
-  for (uint64_t n = 0; n < spec.warmup(); ++n) {
-    if (!Take(*receiver, words, n)) return kFailed;
-  }
+  if (!TakeAll(*receiver, words, 0, spec.warmup())) return kFailed;
   times.is_warm = true;
-  volatile int64_t stamp;
-  for (uint64_t n = spec.warmup(); n < spec.end(); ++n) {
-    if (!Take(*receiver, words, n)) return kFailed;
-    if ((n - spec.warmup()) % kMessagesPerStamp == 0) stamp = os::MonotonicNanos();
+  int64_t stamp = 0;
+  for (uint64_t n = spec.warmup(); n < spec.end();) {
+    const uint64_t batch_end = std::min(n + kMessagesPerStamp, spec.end());
+    if (!TakeAll(*receiver, words, n, batch_end)) return kFailed;
+    n = batch_end;
+    stamp = os::MonotonicNanos();
   }
-  stamp = os::MonotonicNanos();
   times.end_nanos = stamp;
   return kDone;
 }

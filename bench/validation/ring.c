@@ -117,7 +117,6 @@ static void AwaitMoreRoom(struct End* end) {
 }
 
 static __attribute__((noinline)) void AwaitRoom(struct End* end, bool blocks) {
-  if (HasRoom(end)) return;
   if (!blocks) {
     for (int round = 1; !HasRoom(end); ++round) {
       SPIN_HINT();
@@ -126,6 +125,7 @@ static __attribute__((noinline)) void AwaitRoom(struct End* end, bool blocks) {
     AwaitMoreRoom(end);
     return;
   }
+  if (HasRoom(end)) return;
   LookAtPeer();
   for (;;) {
     const uint32_t asleep = atomic_fetch_or(&end->header->sender_sleeps, 1) | 1;
@@ -185,7 +185,7 @@ static __attribute__((noinline)) void FallBack(struct End* end) {
     end->waits_until_trial = end->waits_between_trials;
     return;
   }
-  end->waits_between_trials = kMinWaits;
+  end->waits_between_trials = kMinWaits / 2;
   end->waits_until_trial = 0;
 }
 
@@ -260,8 +260,8 @@ static struct End Create(uint32_t bytes, uint32_t depth) {
                       .slot_bytes = slot_bytes,
                       .payload_bytes = payload_bytes,
                       .depth = depth,
-                      .waits_between_trials = kMinWaits,
-                      .waits_until_trial = kMinWaits};
+                      .waits_between_trials = kMinWaits / 2,
+                      .waits_until_trial = 0};
 }
 
 struct Run {
