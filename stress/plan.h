@@ -99,6 +99,11 @@ struct TrialPlan {
   // there is something for them, and that is the scheduler's to decide.
   [[nodiscard]] bool LooksForStarvation() const { return strikes.empty() && geometry.wait != Wait::kSpin; }
 
+  // Nobody waits for a receiver that is a whole depth behind: it is told what it has missed.
+  [[nodiscard]] bool Overwrites() const {
+    return capabilities.broadcasts && geometry.slow_receiver == SlowReceiver::kMissesMessages;
+  }
+
   [[nodiscard]] uint32_t Ends(Side side) const { return side == Side::kSender ? geometry.senders : geometry.receivers; }
   // Logs that are needed at most: every victim may bring a replacement.
   [[nodiscard]] uint32_t MaxIndices(Side side) const {

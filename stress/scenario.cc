@@ -7,10 +7,17 @@ namespace ipcmark::stress {
 namespace {
 
 struct Shape {
+  const char* name;
   uint32_t senders;
   uint32_t receivers;
+  bool of_broadcasts_only = false;
+  SlowReceiver slow_receiver = SlowReceiver::kBlocksSender;
 };
-constexpr Shape kShapes[] = {{1, 1}, {3, 1}, {1, 3}, {3, 3}};
+constexpr Shape kShapes[] = {{"1to1", 1, 1},
+                             {"3to1", 3, 1},
+                             {"1to3", 1, 3},
+                             {"3to3", 3, 3},
+                             {"1to3_misses", 1, 3, true, SlowReceiver::kMissesMessages}};
 constexpr uint32_t kDepths[] = {1, 4, 64};
 constexpr uint32_t kMessageBytes[] = {64, 4096, 65536};
 
@@ -19,17 +26,14 @@ class Builder {
   Builder(Catalogue* catalogue, const Choice& choice) : catalogue_(*catalogue), choice_(choice) {}
 
   void AddPrimitive(const PrimitiveEntry& primitive) {
-    if (primitive.capabilities.broadcasts) {
-      Skip(primitive.name, "it broadcasts, and the invariants are about messages that one receiver gets");
-      return;
-    }
     shares_memory_ = primitive.shares_memory(Smallest(kShapes[0], SomeWait(primitive.capabilities)));
     for (const Fault* fault : AllFaults()) {
       const char* why = WhyUnfit(primitive, *fault);
       if (why != nullptr && ChoosesFault(*fault)) Skip(absl::StrCat(primitive.name, "/.../", fault->name), why);
     }
     for (const Shape& shape : kShapes) {
-      const std::string name = absl::StrCat(primitive.name, "/", shape.senders, "to", shape.receivers);
+      if (shape.of_broadcasts_only && !primitive.capabilities.broadcasts) continue;
+      const std::string name = absl::StrCat(primitive.name, "/", shape.name);
       const absl::Status fits = FitsShape(primitive, shape);
       if (!fits.ok()) {
         Skip(name, fits.message());
@@ -66,7 +70,8 @@ class Builder {
             .max_message_bytes = kMessageBytes[0],
             .wait = wait,
             .senders = shape.senders,
-            .receivers = shape.receivers};
+            .receivers = shape.receivers,
+            .slow_receiver = shape.slow_receiver};
   }
 
   [[nodiscard]] bool ChoosesFault(const Fault& fault) const {

@@ -2,7 +2,8 @@
 #define IPCMARK_STRESS_SCENARIO_H_
 
 // Scenarios: the product of primitives, shapes, wait strategies, geometries and faults, less what a primitive says that
-// it cannot carry. A name says all of it: sysv_shm/1to1/spin_then_block/depth:4/bytes:4096/sigkill.
+// it cannot carry. A name says all of it: sysv_shm/1to1/spin_then_block/depth:4/bytes:4096/sigkill. 1to3_misses is a
+// broadcast that waits for no receiver (SlowReceiver::kMissesMessages).
 
 #include <functional>
 #include <span>

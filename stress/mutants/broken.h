@@ -61,6 +61,8 @@ enum class Defect : uint8_t {
   kFavours,           // one receiver gets something only when no other one wants it
   kHidesAttachment,   // a process that nobody knows of has its segment attached
   kLosesOnClose,      // an accepted message goes with the end that is closed
+  kOverwritesUnread,  // a broadcast's sender does not wait for the slowest receiver, which is told nothing
+  kMiscounts,         // a receiver is told of one missed message less than there were
 };
 
 // The message, counted per end from 0, at which a defect shows.
@@ -247,6 +249,10 @@ class BrokenReceiver {
       if (since_seconds < -kClockSeconds || since_seconds > kClockSeconds) return IoResult::Of(Outcome::kPeerDead);
     }
     if (kDefect == Defect::kLeaksSlot && result.ok()) (sleepers_ - kSleepers)[kHeld].fetch_sub(1);
+    if (result.outcome == Outcome::kMissed) {
+      if constexpr (kDefect == Defect::kOverwritesUnread) return Receive(buffer, deadline);
+      if (kDefect == Defect::kMiscounts && result.bytes > 1) --result.bytes;
+    }
     if (!result.ok()) {
       const bool dead = result.outcome == Outcome::kPeerDead || result.outcome == Outcome::kClosed;
       if (kDefect == Defect::kHidesDeath && dead) SleepForEver();
@@ -313,6 +319,7 @@ class Broken {
   static absl::StatusOr<Broken> Create(const Geometry& geometry) {
     Geometry deeper = geometry;
     if (kDefect == Defect::kTooDeep) ++deeper.depth_messages;
+    if (kDefect == Defect::kOverwritesUnread) deeper.slow_receiver = SlowReceiver::kMissesMessages;
     absl::StatusOr<P> object = P::Create(deeper);
     if (!object.ok()) return object.status();
     absl::StatusOr<os::Mapping> words = os::Mapping::SharedAnonymous(kWords * sizeof(std::atomic<uint32_t>));

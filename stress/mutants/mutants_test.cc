@@ -12,6 +12,7 @@
 #include "ipc/kernel_mq/kernel_mq.h"
 #include "ipc/mmap_queue/mmap_queue.h"
 #include "ipc/pipe/pipe.h"
+#include "ipc/shm_broadcast/shm_broadcast.h"
 #include "ipc/sysv_shm/sysv_shm.h"
 #include "stress/isolation.h"
 #include "stress/mutants/broken.h"
@@ -53,6 +54,7 @@ struct Case {
   const char* fault;
   const char* caught_by;  // "": passes
   const char* also = "";  // by which invariants it may be caught besides
+  SlowReceiver slow_receiver = SlowReceiver::kBlocksSender;
 };
 
 template <Primitive P, Defect kDefect>
@@ -66,6 +68,7 @@ PrimitiveEntry Textbooks() {
 }
 
 using Ring = sysv_shm::Channel;
+using Cast = shm_broadcast::Channel;
 using Queue = mmap_queue::Channel;
 using Pipe = pipe::Channel;
 using KernelQueue = kernel_mq::Channel;
@@ -125,6 +128,23 @@ const Case kCases[] = {
     {"UnbrokenRingDamaged", Entry<Ring, Defect::kNothing>(), 1, 1, "corrupted_bytes", ""},
     {"UnbrokenQueueDamaged", Entry<Queue, Defect::kNothing>(), 3, 3, "corrupted_bytes", ""},
     {"PriorityBlind", MakeEntry<PriorityBlind<Queue>>("broken"), 1, 3, "none", "priority_order"},
+    {"UnbrokenBroadcast", Entry<Cast, Defect::kNothing>(), 1, 3, "none", ""},
+    {"UnbrokenBroadcastKilled", Entry<Cast, Defect::kNothing>(), 1, 3, "sigkill", ""},
+    {"UnbrokenBroadcastThatMisses", Entry<Cast, Defect::kNothing>(), 1, 3, "sigkill", "", "",
+     SlowReceiver::kMissesMessages},
+    {"DropsOfABroadcast", Entry<Cast, Defect::kDrops>(), 1, 3, "none", "no_loss"},
+    {"DropsOfABroadcastThatMisses", Entry<Cast, Defect::kDrops>(), 1, 3, "none", "no_loss", "",
+     SlowReceiver::kMissesMessages},
+    {"RepeatsOfABroadcast", Entry<Cast, Defect::kRepeats>(), 1, 3, "none", "no_duplicate"},
+    {"OverwritesOfABroadcast", Entry<Cast, Defect::kOverwrites>(), 1, 3, "none", "no_tear"},
+    {"SwapsOfABroadcast", Entry<Cast, Defect::kSwaps>(), 1, 3, "none", "order", "no_loss"},
+    {"OverwritesUnread", Entry<Cast, Defect::kOverwritesUnread>(), 1, 3, "none", "no_loss", "depth capacity"},
+    {"Miscounts", Entry<Cast, Defect::kMiscounts>(), 1, 3, "none", "no_loss", "capacity",
+     SlowReceiver::kMissesMessages},
+    {"TooDeepForABroadcast", Entry<Cast, Defect::kTooDeep>(), 1, 3, "none", "depth", "capacity"},
+    {"ForgetsOneReceiver", Entry<Cast, Defect::kForgetsOneToWake>(), 1, 3, "none", "liveness"},
+    {"BuffersABroadcast", Entry<Cast, Defect::kBuffersAccepted>(), 1, 3, "sigkill", "no_loss", "capacity"},
+    {"LosesOnCloseOfABroadcast", Entry<Cast, Defect::kLosesOnClose>(), 1, 3, "attach_churn", "no_loss", "capacity"},
     {"UnbrokenTextbook", Textbooks<Mistake::kNone>(), 3, 3, "none", ""},
     {"SignalsOnEdges", Textbooks<Mistake::kSignalsOnEdges>(), 3, 3, "none", "liveness"},
     {"NeverSignals", Textbooks<Mistake::kNeverSignals>(), 1, 1, "none", "liveness"},
@@ -150,7 +170,8 @@ TEST_P(Mutants, AreCaughtByTheirInvariant) {
                                        .max_message_bytes = 256,
                                        .wait = Wait::kBlock,
                                        .senders = mutant.senders,
-                                       .receivers = mutant.receivers},
+                                       .receivers = mutant.receivers,
+                                       .slow_receiver = mutant.slow_receiver},
                           .fault = &FaultByName(mutant.fault),
                           .seed = 0,
                           .traffic_nanos = kTrafficNanos};
