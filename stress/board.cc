@@ -51,14 +51,25 @@ uint64_t Board::LargestLag(uint32_t sender, uint64_t sent) const {
   uint64_t largest = 0;
   for (uint32_t i = 0; i < used(Side::kReceiver); ++i) {
     const EndLog& receiver = log(Side::kReceiver, i);
+    const auto listens = [&] { return receiver.state.load(std::memory_order_seq_cst) == EndState::kOpen; };
+    // Not before it has said where it begins.
+    if (!listens()) continue;
     const StreamPosition at = UnpackPosition(receiver.position.load(std::memory_order_acquire));
     const uint64_t lag = at.sender > sender ? 0 : sent - std::min(sent, at.sender == sender ? at.sequence : 0);
     if (lag <= largest) continue;
     // Who need not be waited for said so, or was given up, before the sender went on without it.
-    const bool listens = receiver.state.load(std::memory_order_seq_cst) == EndState::kOpen;
-    if (listens && receiver.doomed.load(std::memory_order_seq_cst) == 0) largest = lag;
+    if (listens() && receiver.doomed.load(std::memory_order_seq_cst) == 0) largest = lag;
   }
   return largest;
+}
+
+bool Board::IsBehind(uint32_t receiver) const {
+  const uint32_t senders = used(Side::kSender);
+  const EndLog& log = this->log(Side::kReceiver, receiver);
+  if (senders == 0 || log.state.load(std::memory_order_acquire) != EndState::kOpen) return false;
+  const uint64_t accepted = this->log(Side::kSender, senders - 1).completed.load(std::memory_order_acquire);
+  const StreamPosition at = UnpackPosition(log.position.load(std::memory_order_acquire));
+  return at.sender < senders - 1 ? accepted > 0 : at.sequence < accepted;
 }
 
 uint32_t Board::NewLog(Position position, uint32_t generation, uint64_t quota) {

@@ -119,6 +119,8 @@ class Board {
   // By how many of the messages 0..`sent`-1 of `sender` the receiver of a broadcast that is furthest behind is behind,
   // at least. Receivers that nobody has to wait for do not count.
   [[nodiscard]] uint64_t LargestLag(uint32_t sender, uint64_t sent) const;
+  // Whether there is a message for the receiver of a broadcast, which is open.
+  [[nodiscard]] bool IsBehind(uint32_t receiver) const;
   [[nodiscard]] uint64_t delivery_room() const { return delivery_room_; }
 
   // Takes the next log of `side` for a process in `slot`. Parent only.

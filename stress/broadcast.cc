@@ -54,7 +54,9 @@ class Reader {
       if (at.sender >= stream_.End().sender) continue;
       std::string hole = StepTo(at, nth);
       if (!hole.empty()) return hole;
-      next_ = std::max(next_, StreamPosition{.sender = at.sender, .sequence = at.sequence + 1});
+      const StreamPosition behind = {.sender = at.sender, .sequence = at.sequence + 1};
+      // The first one may have been sent while it opened; from there on there is no hole.
+      next_ = has_any_ ? std::max(next_, behind) : behind;
       has_any_ = true;
     }
     return history_.stayed ? StepTo(stream_.End(), history_.deliveries.size()) : "";

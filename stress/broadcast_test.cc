@@ -65,6 +65,12 @@ TEST(Broadcast, WhoOpensLateIsToGetWhatIsSentAfterwards) {
   // What was sent while it opened may come, too.
   late.deliveries.insert(late.deliveries.begin(), Of(0, 1));
   EXPECT_FALSE(HasHole({SenderOf(4)}, {late}));
+  // ... and from there on all the rest, or word of what was missed.
+  late.deliveries = {Of(0, 0), Of(0, 2), Of(0, 3)};
+  EXPECT_TRUE(HasHole({SenderOf(4)}, {late}));
+  late.gaps = {{.before = 1, .messages = 1}};
+  EXPECT_FALSE(HasHole({SenderOf(4)}, {late}));
+  late.gaps = {};
   late.deliveries = {Of(0, 3)};
   EXPECT_TRUE(HasHole({SenderOf(4)}, {late}));
 }

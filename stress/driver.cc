@@ -123,6 +123,7 @@ bool Driver::Healthy() {
     strike_nanos_ = 0;
   }
   NoteStarvation();
+  NoteOversleep(progress);
   if (progress != last_progress_) {
     last_progress_ = progress;
     last_progress_nanos_ = now;
@@ -152,6 +153,29 @@ void Driver::NoteStarvation() {
                     .others = all - std::min(all, completed)});
     }
   }
+}
+
+int64_t Driver::WorstOverslept() const {
+  int64_t worst_nanos = oversleep_.worst_nanos();
+  for (const Oversleep& receiver : oversleep_of_receivers_) worst_nanos = std::max(worst_nanos, receiver.worst_nanos());
+  return worst_nanos;
+}
+
+void Driver::NoteOversleep(uint64_t progress) {
+  if (!plan_.LooksForOversleep()) return;
+  // While somebody is sent away and replaced the others may have nobody to wait for.
+  const bool works = board_.phase() == Phase::kTraffic && !striking_ && !SendersDone();
+  oversleep_.Note(works, progress, [&] { return Processes(); });
+  if (plan_.capabilities.broadcasts) {
+    // Each of them by itself: the sender may not wait for anybody.
+    while (oversleep_of_receivers_.size() < children(Side::kReceiver).size()) oversleep_of_receivers_.emplace_back();
+    for (uint32_t i = 0; i < oversleep_of_receivers_.size(); ++i) {
+      const bool has_something = works && board_.IsBehind(i);
+      oversleep_of_receivers_[i].Note(has_something, board_.log(Side::kReceiver, i).completed.load(),
+                                      [&] { return std::vector<pid_t>{group_.pid(children(Side::kReceiver)[i])}; });
+    }
+  }
+  if (overslept_.empty() && WorstOverslept() > 0) overslept_ = WhoWaits();
 }
 
 bool Driver::SomebodyIsOvertaken() const {
@@ -243,7 +267,9 @@ bool Driver::Traffic() {
   for (size_t i = 0; i < plan_.strikes.size() && !side_extinct_; ++i) {
     // The first one happens in every trial, however slow; the others as time allows.
     if (!AwaitMoment(plan_.strikes[i], /*must_happen=*/i == 0)) break;
+    striking_ = true;
     if (!Strike(plan_.strikes[i])) return false;
+    striking_ = false;
   }
   return Await([&] {
     const bool enough = TrafficTimeIsOver() || board_.Completed(Side::kReceiver) >= plan_.target_messages;
@@ -322,6 +348,8 @@ absl::StatusOr<Record> Driver::Run() {
       record.worst_starved_nanos = std::max(record.worst_starved_nanos, end.worst_nanos());
     }
   }
+  record.worst_overslept_nanos = WorstOverslept();
+  record.overslept = overslept_;
   record.strikes = strikes_;
   record.excused_nanos = patience_.excused_nanos();
   record.worst_recovery_nanos = worst_recovery_nanos_;

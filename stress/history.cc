@@ -71,7 +71,8 @@ Record ReadHistory(const Board& board) {
                    .unexpected = {},
                    .left_behind = {},
                    .attach_miscount = {},
-                   .segment_misfate = {}};
+                   .segment_misfate = {},
+                   .overslept = {}};
   for (uint32_t i = 0; i < board.used(Side::kSender); ++i) {
     const EndLog& log = board.log(Side::kSender, i);
     const uint64_t attempted = log.begun.load(std::memory_order_acquire);

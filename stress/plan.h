@@ -99,6 +99,14 @@ struct TrialPlan {
   // there is something for them, and that is the scheduler's to decide.
   [[nodiscard]] bool LooksForStarvation() const { return strikes.empty() && geometry.wait != Wait::kSpin; }
 
+  // An end that is killed may take somebody's wake-up along, and a damaged object may have lost any.
+  [[nodiscard]] bool LooksForOversleep() const {
+    bool kills = false;
+    for (const Strike& strike : strikes) {
+      kills |= strike.departure == Departure::kKilled || strike.departure == Departure::kExits;
+    }
+    return !kills && !damages;
+  }
   // Nobody waits for a receiver that is a whole depth behind: it is told what it has missed.
   [[nodiscard]] bool Overwrites() const {
     return capabilities.broadcasts && geometry.slow_receiver == SlowReceiver::kMissesMessages;

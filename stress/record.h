@@ -116,6 +116,9 @@ struct Record {
   int64_t worst_starved_nanos = 0;
   // How long after its deadline an operation came back with kDeadline, at most.
   int64_t worst_lateness_nanos = 0;
+  // The longest sleep of everybody while somebody could go on (oversleep.h), and who that was.
+  int64_t worst_overslept_nanos = 0;
+  std::string overslept;
   // Time in which somebody was kept from running while others waited (patience.h), and which counts for no bound.
   int64_t excused_nanos = 0;
 };

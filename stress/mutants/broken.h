@@ -61,6 +61,7 @@ enum class Defect : uint8_t {
   kFavours,           // one receiver gets something only when no other one wants it
   kHidesAttachment,   // a process that nobody knows of has its segment attached
   kLosesOnClose,      // an accepted message goes with the end that is closed
+  kSleepsUntilNet,    // nobody wakes a receiver that sleeps: it finds its messages when it looks up by itself
   kOverwritesUnread,  // a broadcast's sender does not wait for the slowest receiver, which is told nothing
   kMiscounts,         // a receiver is told of one missed message less than there were
 };
@@ -72,6 +73,9 @@ inline constexpr uint64_t kDefectAt = 50;
 inline constexpr int64_t kSilenceNanos = 3'000'000;
 // How long the one waits that is to take something on the sly: long enough for whoever sends it to get a CPU.
 inline constexpr int64_t kDefectNanos = 50'000'000;
+
+// After so long who sleeps looks up by itself: what the rings do.
+inline constexpr int64_t kNetNanos = 40'000'000;
 
 // How long the one rests that is served, and how long a starved receiver waits.
 inline constexpr int64_t kServedNanos = 1'000'000;
@@ -228,6 +232,14 @@ class BrokenReceiver {
             (kDefect == Defect::kForgetsToWake || sleepers_->exchange(1, std::memory_order_relaxed) == 0)) {
           SleepForEver();
         }
+      }
+    }
+    if constexpr (kDefect == Defect::kSleepsUntilNet) {
+      while (count_ >= kDefectAt && !deadline.immediate()) {
+        result = end_.Receive(buffer, Deadline::Immediate());
+        if (result.outcome != Outcome::kWouldBlock) break;
+        if (os::HasPassed(deadline)) return IoResult::Of(Outcome::kDeadline);
+        SleepFor(os::Slice(deadline, kNetNanos).monotonic_nanos - os::MonotonicNanos());
       }
     }
     if (kDefect == Defect::kHurries && !deadline.immediate() && !deadline.never() && count_ >= kDefectAt) {

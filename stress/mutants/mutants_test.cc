@@ -16,8 +16,10 @@
 #include "ipc/sysv_shm/sysv_shm.h"
 #include "stress/isolation.h"
 #include "stress/mutants/broken.h"
+#include "stress/mutants/hushed.h"
 #include "stress/mutants/priority_blind.h"
 #include "stress/mutants/textbook.h"
+#include "stress/named_queue/named_queue.h"
 #include "stress/runner.h"
 #include "stress/traffic.h"
 
@@ -70,6 +72,7 @@ PrimitiveEntry Textbooks() {
 using Ring = sysv_shm::Channel;
 using Cast = shm_broadcast::Channel;
 using Queue = mmap_queue::Channel;
+using NamedQueue = named_queue::Channel;
 using Pipe = pipe::Channel;
 using KernelQueue = kernel_mq::Channel;
 
@@ -128,6 +131,13 @@ const Case kCases[] = {
     {"UnbrokenRingDamaged", Entry<Ring, Defect::kNothing>(), 1, 1, "corrupted_bytes", ""},
     {"UnbrokenQueueDamaged", Entry<Queue, Defect::kNothing>(), 3, 3, "corrupted_bytes", ""},
     {"PriorityBlind", MakeEntry<PriorityBlind<Queue>>("broken"), 1, 3, "none", "priority_order"},
+    {"HushedQueue", MakeEntry<Hushed<Queue>>("hushed"), 1, 1, "none", "liveness"},
+    {"HushedNamedQueue", MakeEntry<Hushed<NamedQueue>>("hushed"), 1, 1, "none", "liveness", "notification"},
+    {"HushedQueueOfMany", MakeEntry<Hushed<Queue>>("hushed"), 3, 3, "signal_storm", "liveness"},
+    {"SleepsUntilNet", Entry<Ring, Defect::kSleepsUntilNet>(), 1, 1, "none", "liveness"},
+    {"SleepsUntilNetInSpiteOfChurn", Entry<Ring, Defect::kSleepsUntilNet>(), 1, 1, "attach_churn", "liveness"},
+    {"SleepsUntilNetOfABroadcast", Entry<Cast, Defect::kSleepsUntilNet>(), 1, 3, "none", "liveness", "",
+     SlowReceiver::kMissesMessages},
     {"UnbrokenBroadcast", Entry<Cast, Defect::kNothing>(), 1, 3, "none", ""},
     {"UnbrokenBroadcastKilled", Entry<Cast, Defect::kNothing>(), 1, 3, "sigkill", ""},
     {"UnbrokenBroadcastThatMisses", Entry<Cast, Defect::kNothing>(), 1, 3, "sigkill", "", "",
