@@ -28,6 +28,7 @@ namespace {
 constexpr uint64_t kFillPart = uint64_t{1} << 32;
 constexpr uint64_t kFaultPart = kFillPart + 1;
 constexpr uint64_t kAuditPart = kFillPart + 2;
+constexpr uint64_t kApartPart = kFillPart + 3;
 // The longest that an exiting process may take to let go of its mappings.
 constexpr int64_t kExitNanos = os::kNanosPerSecond;
 
@@ -38,7 +39,8 @@ bool Driver::Spawn(Position position, uint32_t generation, uint64_t quota) {
   const auto body = [&](os::Gate& gate) {
     return position.side == Side::kSender ? ends_.sender(board_, index, gate) : ends_.receiver(board_, index, gate);
   };
-  absl::StatusOr<int> child = group_.Spawn(absl::StrCat(SideName(position.side), " ", index), os::kAnyCpu, body);
+  const int cpu = plan_.sides_apart ? os::AllowedCpus()[static_cast<size_t>(position.side)] : os::kAnyCpu;
+  absl::StatusOr<int> child = group_.Spawn(absl::StrCat(SideName(position.side), " ", index), cpu, body);
   if (!child.ok()) {
     error_ = child.status();
     return false;
@@ -179,9 +181,9 @@ void Driver::NoteOversleep(uint64_t progress) {
 }
 
 bool Driver::SomebodyIsOvertaken() const {
-  return std::ranges::any_of(starvation_, [](const std::vector<Starvation>& ends) {
-    return std::ranges::any_of(ends, [](const Starvation& end) {
-      return end.overtaken() >= kStarvedOperations && end.worst_nanos() < kMostStarvedNanos;
+  return std::ranges::any_of(starvation_, [&](const std::vector<Starvation>& ends) {
+    return std::ranges::any_of(ends, [&](const Starvation& end) {
+      return end.overtaken() >= kStarvedOperations && end.worst_nanos() < MostStarvedNanos(plan_);
     });
   });
 }
@@ -395,8 +397,15 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
   for (Strike& strike : request.fault->strikes(plan, Random(SubSeed(request.seed, kFaultPart)))) {
     if (request.smaller.HasStrike(drawn++)) plan.strikes.push_back(std::move(strike));
   }
+  const bool spins = plan.geometry.wait == Wait::kSpin;
+  plan.sides_apart = plan.strikes.empty() && spins && os::AllowedCpus().size() > 1 &&
+                     Random(SubSeed(request.seed, kApartPart)).OneIn(2);
   // More, so that who is overtaken can be told from who is late (starvation.h); target_messages still end the traffic.
-  if (plan.LooksForStarvation() && request.smaller.messages == Smaller::kAll && !large) plan.max_messages = 300'000;
+  if (plan.LooksForStarvation() && request.smaller.messages == Smaller::kAll && !large) {
+    plan.max_messages = spins ? 1'000'000 : 300'000;
+    // Those that share a CPU have turns of milliseconds; each is to have some.
+    if (spins) plan.target_messages = plan.max_messages;
+  }
   return plan;
 }
 
