@@ -74,9 +74,7 @@ class Builder {
             .slow_receiver = shape.slow_receiver};
   }
 
-  [[nodiscard]] bool ChoosesFault(const Fault& fault) const {
-    return choice_.fault.empty() || choice_.fault == fault.name;
-  }
+  [[nodiscard]] bool ChoosesFault(const Fault& fault) const { return choice_.fault.Has(fault.name); }
 
   void Skip(const std::string& name, absl::string_view why) {
     if (choice_.name(name)) catalogue_.skipped.push_back({name, std::string(why)});
@@ -127,7 +125,7 @@ Catalogue MakeCatalogue(std::span<const PrimitiveEntry> primitives, const Choice
   Catalogue catalogue;
   Builder builder(&catalogue, choice);
   for (const PrimitiveEntry& primitive : primitives) {
-    if (choice.primitive.empty() || choice.primitive == primitive.name) builder.AddPrimitive(primitive);
+    if (choice.primitive.Has(primitive.name)) builder.AddPrimitive(primitive);
   }
   return catalogue;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "stress/faults/fault.h"
+#include "stress/name_list.h"
 #include "stress/traffic.h"
 
 namespace ipcmark::stress {
@@ -33,10 +34,10 @@ struct Catalogue {
   std::vector<Skipped> skipped;
 };
 
-// What to keep of the product; "" keeps everything.
+// What to keep of the product.
 struct Choice {
-  std::string primitive;
-  std::string fault;
+  NameList primitive = {};
+  NameList fault = {};
   std::function<bool(const std::string&)> name = [](const std::string&) { return true; };
 };
 
