@@ -12,7 +12,7 @@
 #include "gtest/gtest.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
-#include "stress/die_with.h"
+#include "ipc/os/die_with.h"
 #include "stress/draw.h"
 
 namespace ipcmark::stress {
@@ -28,7 +28,7 @@ class Child {
     const pid_t parent = getpid();
     pid_ = fork();
     if (pid_ != 0) return;
-    DieWith(parent);
+    os::DieWith(parent);
     for (;;) what();
   }
   ~Child() {

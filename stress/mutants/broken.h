@@ -21,10 +21,10 @@
 
 #include "ipc/channel.h"
 #include "ipc/os/clock.h"
+#include "ipc/os/die_with.h"
 #include "ipc/os/fd.h"
 #include "ipc/os/futex.h"
 #include "ipc/os/mapping.h"
-#include "stress/die_with.h"
 
 namespace ipcmark::stress {
 
@@ -361,7 +361,7 @@ class Broken {
     if constexpr (kDefect == Defect::kHidesAttachment) {
       const pid_t parent = getpid();
       if (_Fork() == 0) {
-        DieWith(parent);
+        os::DieWith(parent);
         for (;;) pause();
       }
     }
