@@ -1,7 +1,8 @@
 #ifndef IPCMARK_STRESS_DRIVER_CLASS_H_
 #define IPCMARK_STRESS_DRIVER_CLASS_H_
 
-// What driver.cc (the stages of a trial) and driver_strikes.cc (what faults do to it) share. For nobody else.
+// What driver.cc (the stages of a trial), driver_strikes.cc (what faults do to it) and driver_watch.cc (what is seen of
+// it) share. For nobody else.
 
 #include <atomic>
 #include <cstdint>
