@@ -1,5 +1,6 @@
 #include "stress/board.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <limits>
 
@@ -23,7 +24,7 @@ absl::StatusOr<Board> Board::Create(const TrialPlan& plan) {
   const uint64_t room = (plan.fill_limit_messages + 2) * plan.geometry.senders + plan.max_messages +
                         256 * uint64_t{plan.MaxIndices(Side::kSender)};
   const size_t bytes =
-      kLogsOffset + AllLogs(plan) * sizeof(EndLog) + room * sizeof(Delivery) * plan.MaxIndices(Side::kReceiver);
+      kLogsOffset + AllLogs(plan) * sizeof(EndLog) + room * sizeof(Received) * plan.MaxIndices(Side::kReceiver);
   absl::StatusOr<os::Mapping> mapping = os::Mapping::SharedAnonymous(bytes);
   if (!mapping.ok()) return mapping.status();
   return Board(&plan, *std::move(mapping), room);
@@ -34,10 +35,41 @@ EndLog& Board::log(Side side, uint32_t index) const {
   return logs[side == Side::kSender ? index : plan_->MaxIndices(Side::kSender) + index];
 }
 
-Delivery* Board::deliveries(uint32_t receiver) const {
-  auto* all = reinterpret_cast<Delivery*>(static_cast<std::byte*>(mapping_.address()) + kLogsOffset +
+Received* Board::deliveries(uint32_t receiver) const {
+  auto* all = reinterpret_cast<Received*>(static_cast<std::byte*>(mapping_.address()) + kLogsOffset +
                                           AllLogs(*plan_) * sizeof(EndLog));
   return all + receiver * delivery_room_;
+}
+
+StreamPosition Board::SentSoFar() const {
+  const uint32_t senders = used(Side::kSender);
+  if (senders == 0) return {};
+  return {.sender = senders - 1, .sequence = log(Side::kSender, senders - 1).begun.load(std::memory_order_acquire)};
+}
+
+uint64_t Board::LargestLag(uint32_t sender, uint64_t sent) const {
+  uint64_t largest = 0;
+  for (uint32_t i = 0; i < used(Side::kReceiver); ++i) {
+    const EndLog& receiver = log(Side::kReceiver, i);
+    const auto listens = [&] { return receiver.state.load(std::memory_order_seq_cst) == EndState::kOpen; };
+    // Not before it has said where it begins.
+    if (!listens()) continue;
+    const StreamPosition at = UnpackPosition(receiver.position.load(std::memory_order_acquire));
+    const uint64_t lag = at.sender > sender ? 0 : sent - std::min(sent, at.sender == sender ? at.sequence : 0);
+    if (lag <= largest) continue;
+    // Who need not be waited for said so, or was given up, before the sender went on without it.
+    if (listens() && receiver.doomed.load(std::memory_order_seq_cst) == 0) largest = lag;
+  }
+  return largest;
+}
+
+bool Board::IsBehind(uint32_t receiver) const {
+  const uint32_t senders = used(Side::kSender);
+  const EndLog& log = this->log(Side::kReceiver, receiver);
+  if (senders == 0 || log.state.load(std::memory_order_acquire) != EndState::kOpen) return false;
+  const uint64_t accepted = this->log(Side::kSender, senders - 1).completed.load(std::memory_order_acquire);
+  const StreamPosition at = UnpackPosition(log.position.load(std::memory_order_acquire));
+  return at.sender < senders - 1 ? accepted > 0 : at.sequence < accepted;
 }
 
 uint32_t Board::NewLog(Position position, uint32_t generation, uint64_t quota) {

@@ -40,6 +40,12 @@ enum class EndState : uint32_t {
 // To close in order before the next operation.
 enum class Order : uint32_t { kNone, kLeave, kAccepted };
 
+// What one Receive came to.
+struct Received {
+  Delivery message;
+  uint64_t missed;  // not 0: no message, but the number of those that were overwritten
+};
+
 // What one process at one end has done. Written by that process, except `slot`, `alarm_at` and what the parent writes
 // once it has killed it.
 struct alignas(os::kCacheLineBytes) EndLog {
@@ -58,9 +64,24 @@ struct alignas(os::kCacheLineBytes) EndLog {
   int64_t worst_lateness_nanos;   // likewise
   uint64_t most_in_flight;        // see invariants/depth.cc
   uint64_t most_overtaken;        // see invariants/fairness.cc
+  // Of a receiver of a broadcast, which is to get everything from `due` on. `position`: what it has taken
+  // (PackPosition).
+  StreamPosition due;
+  std::atomic<uint64_t> position;
+  std::atomic<uint32_t> doomed;  // 1: the parent is about to kill it, from where on nobody has to wait for it
   uint32_t slot;
   uint32_t generation;  // 0: opened before the trial began
 };
+
+// A position in one word, to be written and read at once.
+constexpr unsigned kSequenceBits = 40;
+constexpr uint64_t PackPosition(StreamPosition position) {
+  return uint64_t{position.sender} << kSequenceBits | position.sequence;
+}
+constexpr StreamPosition UnpackPosition(uint64_t packed) {
+  return {.sender = static_cast<uint32_t>(packed >> kSequenceBits),
+          .sequence = packed & ((uint64_t{1} << kSequenceBits) - 1)};
+}
 
 class Board {
  public:
@@ -91,8 +112,15 @@ class Board {
   [[nodiscard]] uint32_t used(Side side) const {
     return shared().used[static_cast<int>(side)].load(std::memory_order_acquire);
   }
-  // The deliveries of a receiver: room for delivery_room() of them.
-  [[nodiscard]] Delivery* deliveries(uint32_t receiver) const;
+  // What a receiver got: room for delivery_room() entries.
+  [[nodiscard]] Received* deliveries(uint32_t receiver) const;
+  // What is sent from now on begins here, or later (broadcasts, which have one sender at a time).
+  [[nodiscard]] StreamPosition SentSoFar() const;
+  // By how many of the messages 0..`sent`-1 of `sender` the receiver of a broadcast that is furthest behind is behind,
+  // at least. Receivers that nobody has to wait for do not count.
+  [[nodiscard]] uint64_t LargestLag(uint32_t sender, uint64_t sent) const;
+  // Whether there is a message for the receiver of a broadcast, which is open.
+  [[nodiscard]] bool IsBehind(uint32_t receiver) const;
   [[nodiscard]] uint64_t delivery_room() const { return delivery_room_; }
 
   // Takes the next log of `side` for a process in `slot`. Parent only.

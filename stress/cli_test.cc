@@ -1,17 +1,13 @@
-// The program as its users meet it: arguments in, words and an exit status out.
-
-#include <sys/wait.h>
-#include <unistd.h>
+// The flags of the stress program, and what it says of trials.
 
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "stress/cli_for_test.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -19,43 +15,6 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-constexpr char kStress[] = "stress/stress";
-constexpr char kForgetful[] = "stress/mutants/forgetful_stress";
-constexpr char kLeaking[] = "stress/mutants/leaking_stress";
-
-struct Outcome {
-  int status;
-  std::string out;
-  std::string err;
-};
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// Runs `program` with a shell's `arguments`; `prefix` goes before it.
-Outcome RunProgram(const std::string& program, const std::string& arguments, const std::string& prefix = "") {
-  const std::string base = testing::TempDir() + "/run";
-  const std::string command = prefix + "./" + program + " " + arguments + " >" + base + ".out 2>" + base + ".err";
-  const int status = system(command.c_str());  // NOLINT(bugprone-command-processor,cert-env33-c): a test's own words
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, ReadFile(base + ".out"), ReadFile(base + ".err")};
-}
-
-// What is in /dev/shm, and the System V segments.
-std::string SharedObjects() {
-  std::string text = ReadFile("/proc/sysvipc/shm");
-  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) text += entry.path().string() + "\n";
-  return text;
-}
-
-long Lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
-
-struct BadUsage {
-  const char* arguments;
-  const char* named;  // what the one sentence must name
-};
 
 constexpr BadUsage kBadUsages[] = {
     {"--frobnicate", "--frobnicate"},
@@ -73,6 +32,9 @@ constexpr BadUsage kBadUsages[] = {
     {"--primitive=no_such_thing", "kernel_mq"},
     {"--fault=no_such_thing", "sigkill"},
     {"--invariant=no_such_thing", "no_loss"},
+    {"--primitive=pipe,no_such_thing", "'no_such_thing' is none of sysv_shm"},
+    {"--fault=sigkill,", "'' is none of "},
+    {"--invariant=,no_loss", "'' is none of "},
     {"--fault=", "--fault=VALUE"},
     {"--isolation=prayer", "--isolation=prayer"},
     {"--strikes=1,x", "--strikes=1,x"},
@@ -80,33 +42,15 @@ constexpr BadUsage kBadUsages[] = {
     {"--senders=0", "--senders=0"},
     {"--messages=x", "--messages=x"},
     {"--minimize-seconds=x", "--minimize-seconds=x"},
-    {"--sweep --points=7", "FROM:TO"},
-    {"--sweep --points=9:9", "10"},
-    {"--list --sweep --points=18446744073709551615:0", "18446744073709551614"},
-    {"--sweep --scenario=pipe/send", "(pipe: it does not promise"},
     {"--points=1:9", "--points=1:9"},
     {"--traffic-ms=0", "--traffic-ms=0"},
     {"--traffic-ms", "--traffic-ms=VALUE"},
-    {"--sweep --traffic-ms=5", "--traffic-ms=5"},
-    {"--sweep --fault=sigkill", "--fault=sigkill"},
-    {"--sweep --bytes=64", "--bytes=64"},
-    {"--sweep --scenario=no_such_thing", "--sweep --list"},
-    {"--sweep --primitive=moodycamel", "does not promise"},
     {"--json=/no/such/directory/file", "/no/such/directory/file"},
     {"--scenario=no_such_thing", "--list"},
     {"--scenario=sysv_shm/3to3", "at most 1 sender"},
 };
 
-TEST(StressProgram, AnswersBadUsageWithOneSentenceAndStatusTwo) {
-  for (const BadUsage& usage : kBadUsages) {
-    SCOPED_TRACE(usage.arguments);
-    const Outcome outcome = RunProgram(kStress, usage.arguments);
-    EXPECT_EQ(outcome.status, 2);
-    EXPECT_EQ(outcome.out, "");
-    EXPECT_THAT(outcome.err, AllOf(StartsWith("stress: "), HasSubstr(usage.named)));
-    EXPECT_EQ(Lines(outcome.err), 1);
-  }
-}
+TEST(StressProgram, AnswersBadUsageWithOneSentenceAndStatusTwo) { ExpectOneSentenceEach(kBadUsages); }
 
 TEST(StressProgram, HelpHasExamplesAndExitStatus) {
   const Outcome outcome = RunProgram(kStress, "--help");
@@ -126,13 +70,6 @@ TEST(StressProgram, ListsScenariosOfEveryPrimitiveAndWhatIsSkipped) {
   }
 }
 
-TEST(StressProgram, ListsTheCallsOfASweep) {
-  const Outcome outcome = RunProgram(kStress, "--sweep --list --scenario='^(pipe|mmap_queue)/(notify_thread$|send)'");
-  EXPECT_EQ(outcome.status, 0);
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("mmap_queue/send\n"), HasSubstr("mmap_queue/notify_thread\n"),
-                                 HasSubstr("# skipped pipe: it does not promise to survive SIGKILL\n")));
-}
-
 TEST(StressProgram, ListShowsWhatTheExpressionChooses) {
   const Outcome outcome = RunProgram(kStress, "--list --scenario='^pipe/1to1/.*/bytes:64/none$'");
   EXPECT_EQ(outcome.status, 0);
@@ -147,6 +84,18 @@ TEST(StressProgram, FlagsChooseOnePrimitiveAndOneFault) {
   EXPECT_THAT(outcome.out, HasSubstr("kernel_mq/1to1/block/depth:4/bytes:64/sigstop\n"));
   EXPECT_EQ(outcome.out.find("sigkill\n"), std::string::npos);
   EXPECT_EQ(outcome.out.find("pipe/"), std::string::npos);
+}
+
+TEST(StressProgram, FlagsChooseSomePrimitivesAndSomeFaults) {
+  const Outcome outcome = RunProgram(
+      kStress, "--list --primitive=kernel_mq,pipe --fault=sigstop,none --scenario=1to1/block/depth:4/bytes:64/");
+  EXPECT_EQ(outcome.status, 0);
+  for (const char* name : {"kernel_mq", "pipe"}) {
+    for (const char* fault : {"sigstop\n", "none\n"}) {
+      EXPECT_THAT(outcome.out, HasSubstr(std::string(name) + "/1to1/block/depth:4/bytes:64/" + fault));
+    }
+  }
+  EXPECT_EQ(Lines(outcome.out), 6);
 }
 
 // The number behind `name` in `text`, -1 when it is not there.
@@ -173,12 +122,16 @@ TEST(StressProgram, InvariantThatIsNotChosenIsNotChecked) {
   const std::string trial = "--trials=1 --seed=11 --scenario=forgetful/1to1/block/depth:4/bytes:64/none";
   EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=no_loss").status, 1);
   EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=order").status, 0);
+  EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=order,no_loss").status, 1);
+  EXPECT_EQ(RunProgram(kForgetful, trial + " --invariant=order,depth").status, 0);
 }
 
 TEST(StressProgram, ReportsTheSmallestCaseThatItReachedAndACommandThatBreaksItAgain) {
   const std::string path = testing::TempDir() + "/smallest.json";
+  // Time enough for more messages than fill the object, also where other programs have the CPUs: with few of them it
+  // cannot become smaller.
   const Outcome first = RunProgram(kForgetful,
-                                   "--trials=1 --seed=11 --invariant=no_loss "
+                                   "--trials=1 --seed=11 --invariant=no_loss --traffic-ms=5000 "
                                    "--scenario=forgetful/1to1/block/depth:64/bytes:65536/signal_storm --json=" +
                                        path);
   EXPECT_EQ(first.status, 1);
@@ -218,47 +171,6 @@ TEST(StressProgram, WritesItsResultsAsJson) {
   EXPECT_THAT(ReadFile(path), AllOf(HasSubstr("\"seed\": 11"), HasSubstr("\"resident_growth_bytes\": 0,"),
                                     HasSubstr("\"most_overtaken\": "), HasSubstr("{\"invariant\": \"no_loss\""),
                                     HasSubstr("{\"name\": \"none\", \"trials\": 1")));
-}
-
-TEST(StressProgram, SweepsTheInstructionsThatItIsTold) {
-  const Outcome outcome = RunProgram(kStress, "--sweep --seed=1 --scenario='^kernel_mq/receive$' --points=5:9");
-  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
-  EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr(" points, 4 kills, 5 survivors, 0 points broken, "));
-}
-
-TEST(StressProgram, WritesASweepAsJsonFromWhichItCanGoOn) {
-  const std::string path = testing::TempDir() + "/sweep.json";
-  const std::string sweep = "--sweep --seed=1 --scenario='^kernel_mq/receive$' --json=" + path;
-  const Outcome outcome = RunProgram(kStress, sweep + " --points=0:7");
-  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
-  EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
-  EXPECT_THAT(ReadFile(path), AllOf(HasSubstr("{\"primitive\": \"kernel_mq\", \"call\": \"receive\", \"seed\": 1,"),
-                                    HasSubstr("\"trials\": 7,"), HasSubstr("\"next_point\": 7,"),
-                                    HasSubstr("\"broken_points\": 0,"), HasSubstr("\"worst_recovery_nanos\": "),
-                                    HasSubstr("{\"name\": \"mq_timedreceive\", \"instruction\": ")));
-  // It stopped because it was told to, so there is nothing to resume; a longer range goes on behind it.
-  EXPECT_EQ(outcome.out.find("resume: "), std::string::npos);
-  EXPECT_EQ(RunProgram(kStress, sweep + " --points=7:20").status, 0);
-  EXPECT_THAT(ReadFile(path), AllOf(HasSubstr("\"trials\": 13,"), HasSubstr("\"next_point\": 20,")));
-}
-
-TEST(StressProgram, ASweepThatKillsNobodyIsNoSuccess) {
-  const Outcome outcome = RunProgram(kStress, "--sweep --seed=1 --scenario='^mmap_queue/send$' --points=100000:100010");
-  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
-  EXPECT_EQ(outcome.status, 2);
-  EXPECT_THAT(outcome.out, HasSubstr("nothing tried"));
-  EXPECT_THAT(outcome.err, testing::ContainsRegex("mmap_queue/send, has 0:[0-9]+; leave it out"));
-  EXPECT_EQ(Lines(outcome.err), 1);
-}
-
-TEST(StressProgram, ASweepThatTimeCutsShortSaysHowToResume) {
-  const Outcome outcome =
-      RunProgram(kStress, "--sweep --seed=1 --seconds=1 --scenario='^shm_mpmc/(open_sender|timed_send)$'");
-  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
-  EXPECT_EQ(outcome.status, 0) << outcome.out;
-  EXPECT_THAT(outcome.out, testing::ContainsRegex("resume: ./bazelw run //stress -- --sweep --seed=1 "
-                                                  "--scenario='\\^shm_mpmc/[a-z_]+\\$' --points=[0-9]+:[0-9]+\n"));
 }
 
 TEST(StressProgram, PrintsTheSeedThatItDrewFirst) {
@@ -313,26 +225,6 @@ TEST(StressProgram, InterruptedItStillPrintsItsSummary) {
   const Outcome outcome = RunProgram(kStress, "--seconds=60 --seed=2", "timeout --preserve-status -s INT 1 ");
   EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("not reached: interrupted"), HasSubstr(" 0 broken")));
-}
-
-TEST(StressProgram, AnInterruptedSweepDoesNotBeginAnotherCall) {
-  const Outcome outcome = RunProgram(kStress, "--sweep --seed=2", "timeout --preserve-status -s INT 1 ");
-  if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
-  EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr(" calls not reached: interrupted"));
-}
-
-// Every victim leaves the queue that it has made.
-TEST(StressProgram, RemovesWhatTheVictimsOfASweepHaveMade) {
-  for (const char* call : {"named_queue/create$' --trials=3", "kernel_mq/create$' --points=syscalls"}) {
-    SCOPED_TRACE(call);
-    const std::string before = SharedObjects();
-    const Outcome outcome = RunProgram(kStress, std::string("--isolation=none --sweep --seed=3 --scenario='^") + call);
-    if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
-    EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
-    EXPECT_THAT(outcome.out, HasSubstr(" objects left by the dead, removed"));
-    EXPECT_EQ(SharedObjects(), before);
-  }
 }
 
 TEST(StressProgram, WhatTheSystemRefusesIsOneSentenceAndStatusTwo) {

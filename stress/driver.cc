@@ -28,6 +28,7 @@ namespace {
 constexpr uint64_t kFillPart = uint64_t{1} << 32;
 constexpr uint64_t kFaultPart = kFillPart + 1;
 constexpr uint64_t kAuditPart = kFillPart + 2;
+constexpr uint64_t kApartPart = kFillPart + 3;
 // The longest that an exiting process may take to let go of its mappings.
 constexpr int64_t kExitNanos = os::kNanosPerSecond;
 
@@ -38,7 +39,8 @@ bool Driver::Spawn(Position position, uint32_t generation, uint64_t quota) {
   const auto body = [&](os::Gate& gate) {
     return position.side == Side::kSender ? ends_.sender(board_, index, gate) : ends_.receiver(board_, index, gate);
   };
-  absl::StatusOr<int> child = group_.Spawn(absl::StrCat(SideName(position.side), " ", index), os::kAnyCpu, body);
+  const int cpu = plan_.sides_apart ? os::AllowedCpus()[static_cast<size_t>(position.side)] : os::kAnyCpu;
+  absl::StatusOr<int> child = group_.Spawn(absl::StrCat(SideName(position.side), " ", index), cpu, body);
   if (!child.ok()) {
     error_ = child.status();
     return false;
@@ -123,6 +125,7 @@ bool Driver::Healthy() {
     strike_nanos_ = 0;
   }
   NoteStarvation();
+  NoteOversleep(progress);
   if (progress != last_progress_) {
     last_progress_ = progress;
     last_progress_nanos_ = now;
@@ -132,34 +135,6 @@ bool Driver::Healthy() {
     return false;
   }
   return true;
-}
-
-void Driver::NoteStarvation() {
-  if (!plan_.LooksForStarvation()) return;
-  const bool traffic = board_.phase() == Phase::kTraffic;
-  for (const Side side : {Side::kSender, Side::kReceiver}) {
-    if (plan_.Ends(side) == 1) continue;
-    std::vector<Starvation>& ends = starvation_[static_cast<int>(side)];
-    while (ends.size() < children(side).size()) ends.emplace_back();
-    const uint64_t all = board_.Completed(side);
-    for (uint32_t i = 0; i < ends.size(); ++i) {
-      const EndLog& log = board_.log(side, i);
-      const bool works = traffic && log.state.load(std::memory_order_relaxed) == EndState::kOpen;
-      const uint64_t completed = log.completed.load(std::memory_order_relaxed);
-      ends[i].Note({.process = group_.pid(children(side)[i]),
-                    .works = works,
-                    .completed = completed,
-                    .others = all - std::min(all, completed)});
-    }
-  }
-}
-
-bool Driver::SomebodyIsOvertaken() const {
-  return std::ranges::any_of(starvation_, [](const std::vector<Starvation>& ends) {
-    return std::ranges::any_of(ends, [](const Starvation& end) {
-      return end.overtaken() >= kStarvedOperations && end.worst_nanos() < kMostStarvedNanos;
-    });
-  });
 }
 
 std::vector<pid_t> Driver::Processes() const {
@@ -243,7 +218,9 @@ bool Driver::Traffic() {
   for (size_t i = 0; i < plan_.strikes.size() && !side_extinct_; ++i) {
     // The first one happens in every trial, however slow; the others as time allows.
     if (!AwaitMoment(plan_.strikes[i], /*must_happen=*/i == 0)) break;
+    striking_ = true;
     if (!Strike(plan_.strikes[i])) return false;
+    striking_ = false;
   }
   return Await([&] {
     const bool enough = TrafficTimeIsOver() || board_.Completed(Side::kReceiver) >= plan_.target_messages;
@@ -322,6 +299,8 @@ absl::StatusOr<Record> Driver::Run() {
       record.worst_starved_nanos = std::max(record.worst_starved_nanos, end.worst_nanos());
     }
   }
+  record.worst_overslept_nanos = WorstOverslept();
+  record.overslept = overslept_;
   record.strikes = strikes_;
   record.excused_nanos = patience_.excused_nanos();
   record.worst_recovery_nanos = worst_recovery_nanos_;
@@ -367,8 +346,15 @@ TrialPlan MakePlan(const TrialRequest& request, const Capabilities& capabilities
   for (Strike& strike : request.fault->strikes(plan, Random(SubSeed(request.seed, kFaultPart)))) {
     if (request.smaller.HasStrike(drawn++)) plan.strikes.push_back(std::move(strike));
   }
+  const bool spins = plan.geometry.wait == Wait::kSpin;
+  plan.sides_apart = plan.strikes.empty() && spins && os::AllowedCpus().size() > 1 &&
+                     Random(SubSeed(request.seed, kApartPart)).OneIn(2);
   // More, so that who is overtaken can be told from who is late (starvation.h); target_messages still end the traffic.
-  if (plan.LooksForStarvation() && request.smaller.messages == Smaller::kAll && !large) plan.max_messages = 300'000;
+  if (plan.LooksForStarvation() && request.smaller.messages == Smaller::kAll && !large) {
+    plan.max_messages = spins ? 1'000'000 : 300'000;
+    // Those that share a CPU have turns of milliseconds; each is to have some.
+    if (spins) plan.target_messages = plan.max_messages;
+  }
   return plan;
 }
 

@@ -1,7 +1,8 @@
 #ifndef IPCMARK_STRESS_DRIVER_CLASS_H_
 #define IPCMARK_STRESS_DRIVER_CLASS_H_
 
-// What driver.cc (the stages of a trial) and driver_strikes.cc (what faults do to it) share. For nobody else.
+// What driver.cc (the stages of a trial), driver_strikes.cc (what faults do to it) and driver_watch.cc (what is seen of
+// it) share. For nobody else.
 
 #include <atomic>
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include "ipc/os/futex.h"
 #include "ipc/os/process_group.h"
 #include "stress/driver.h"
+#include "stress/oversleep.h"
 #include "stress/patience.h"
 #include "stress/starvation.h"
 
@@ -66,6 +68,9 @@ class Driver {
   [[nodiscard]] uint64_t Progress() const;
   // Looks who is overtaken, while there is traffic that nothing strikes.
   void NoteStarvation();
+  // Looks who sleeps although it could go on, while there is traffic.
+  void NoteOversleep(uint64_t progress);
+  [[nodiscard]] int64_t WorstOverslept() const;
   // Somebody is, by so many that it would be a breach if it went on.
   [[nodiscard]] bool SomebodyIsOvertaken() const;
   [[nodiscard]] uint64_t Completed() const {
@@ -103,6 +108,10 @@ class Driver {
   int64_t traffic_end_nanos_ = 0;
   Patience patience_;
   std::vector<Starvation> starvation_[2];  // by index
+  Oversleep oversleep_;
+  std::vector<Oversleep> oversleep_of_receivers_;  // by index; of a broadcast
+  bool striking_ = false;
+  std::string overslept_;
   uint64_t last_progress_ = 0;
   int64_t last_progress_nanos_ = 0;
   bool ending_ = false;

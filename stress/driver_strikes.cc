@@ -51,6 +51,7 @@ bool Driver::Kill(Position victim, const struct Strike& strike) {
   for (uint32_t i = 0; i < strike.pauses; ++i) os::SpinHint();
   const bool last = alive_[side] == 1;
   Expect(victim);
+  board_.log(victim.side, index).doomed.store(1, std::memory_order_seq_cst);
   if (strike.departure == Departure::kExits) {
     group_.Signal(child, SIGUSR2);
   } else {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
+#include <utility>
 
 namespace ipcmark::stress {
 namespace {
@@ -14,10 +16,32 @@ void NoteTimes(const EndLog& log, Record* record) {
   record->most_overtaken = std::max(record->most_overtaken, log.most_overtaken);
 }
 
+// Of a broadcast, where each receiver is to get everything once. What torn ones stand for is not asked: a gap shows by
+// itself which message it is (broadcast.h).
+uint64_t CountForEach(Record* record, bool intact) {
+  if (!intact) return 0;
+  for (const ReceiverHistory& receiver : record->receivers) {
+    std::vector<std::vector<uint8_t>> got;
+    for (const SenderHistory& sender : record->senders) got.emplace_back(sender.deliveries.size());
+    for (const Delivery& delivery : receiver.deliveries) {
+      if (!delivery.intact || delivery.sender >= got.size()) continue;
+      if (delivery.sequence >= got[delivery.sender].size()) continue;
+      uint8_t& count = got[delivery.sender][delivery.sequence];
+      if (count == 0) ++record->delivered_messages;
+      if (count < std::numeric_limits<uint8_t>::max()) ++count;
+      uint8_t& most = record->senders[delivery.sender].deliveries[delivery.sequence];
+      most = std::max(most, count);
+    }
+    for (const Gap& gap : receiver.gaps) record->overwritten_messages += gap.messages;
+  }
+  return 0;
+}
+
 // Intact deliveries first. A torn one then stands in for the message that it claims to be, if that is missing: it is
 // torn, which is one finding, and not lost as well. Returns how many torn ones stand in for none, because the tear went
 // through what they say of themselves.
 uint64_t CountDeliveries(Record* record, bool intact) {
+  if (record->plan.capabilities.broadcasts) return CountForEach(record, intact);
   uint64_t nameless = 0;
   for (const ReceiverHistory& receiver : record->receivers) {
     for (const Delivery& delivery : receiver.deliveries) {
@@ -47,7 +71,8 @@ Record ReadHistory(const Board& board) {
                    .unexpected = {},
                    .left_behind = {},
                    .attach_miscount = {},
-                   .segment_misfate = {}};
+                   .segment_misfate = {},
+                   .overslept = {}};
   for (uint32_t i = 0; i < board.used(Side::kSender); ++i) {
     const EndLog& log = board.log(Side::kSender, i);
     const uint64_t attempted = log.begun.load(std::memory_order_acquire);
@@ -62,11 +87,21 @@ Record ReadHistory(const Board& board) {
   }
   for (uint32_t i = 0; i < board.used(Side::kReceiver); ++i) {
     const EndLog& log = board.log(Side::kReceiver, i);
-    const Delivery* first = board.deliveries(i);
     NoteTimes(log, &record);
-    record.receivers.push_back({.slot = log.slot,
-                                .killed = WasKilled(log),
-                                .deliveries = {first, first + log.completed.load(std::memory_order_acquire)}});
+    ReceiverHistory history = {.slot = log.slot,
+                               .killed = WasKilled(log),
+                               .deliveries = {},
+                               .due = log.due,
+                               .stayed = !WasKilled(log) && log.order.load(std::memory_order_relaxed) == Order::kNone};
+    const Received* const all = board.deliveries(i);
+    for (const Received& received : std::span(all, log.completed.load(std::memory_order_acquire))) {
+      if (received.missed == 0) {
+        history.deliveries.push_back(received.message);
+      } else {
+        history.gaps.push_back({.before = history.deliveries.size(), .messages = received.missed});
+      }
+    }
+    record.receivers.push_back(std::move(history));
   }
   record.fill_accepted_messages = board.shared().fill_accepted.load(std::memory_order_acquire);
   record.audit = board.shared().audit;

@@ -25,9 +25,9 @@
 
 #include "gtest/gtest.h"
 #include "ipc/os/clock.h"
+#include "ipc/os/die_with.h"
 #include "ipc/os/fd.h"
 #include "stress/census.h"
-#include "stress/die_with.h"
 #include "stress/janitor.h"
 
 namespace ipcmark::stress {
@@ -229,7 +229,7 @@ TEST(DieWith, EndsWhoseParentHasDiedAlready) {
     const pid_t self = getpid();
     if (fork() == 0) {
       while (getppid() == self) sched_yield();
-      DieWith(self);
+      os::DieWith(self);
       for (;;) pause();
     }
     _exit(0);

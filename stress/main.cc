@@ -2,13 +2,13 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -54,9 +54,9 @@ std::string Names(const Values& values) {
 int NothingChosen(const Options& options, const Catalogue& catalogue) {
   std::string sentence = "no scenario fits";
   for (const auto& [flag, value] :
-       {std::pair("--scenario", &options.scenario_text), std::pair("--primitive", &options.primitive),
-        std::pair("--fault", &options.fault)}) {
-    if (!value->empty()) absl::StrAppend(&sentence, " ", flag, "=", *value);
+       {std::pair("--scenario", options.scenario_text), std::pair("--primitive", options.primitive.text()),
+        std::pair("--fault", options.fault.text())}) {
+    if (!value.empty()) absl::StrAppend(&sentence, " ", flag, "=", value);
   }
   absl::StrAppend(&sentence, "; --list prints them");
   if (!catalogue.skipped.empty()) {
@@ -73,19 +73,21 @@ void PrintList(const Catalogue& catalogue) {
 }
 
 template <typename Values>
-absl::Status CheckName(const char* flag, const std::string& name, const Values& values) {
-  if (name.empty() || absl::StrContains(absl::StrCat(", ", Names(values), ","), absl::StrCat(", ", name, ","))) {
-    return absl::OkStatus();
+absl::Status CheckList(const char* flag, const NameList& list, const Values& values) {
+  for (const std::string& name : list.names()) {
+    if (std::ranges::any_of(values, [&](const auto* value) { return value->name == name; })) continue;
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s=%s: '%s' is none of %s; see --help", flag, list.text(), name, Names(values)));
   }
-  return absl::InvalidArgumentError(absl::StrFormat("%s=%s is none of %s; see --help", flag, name, Names(values)));
+  return absl::OkStatus();
 }
 
 absl::Status CheckNames(const Options& options) {
   std::vector<const PrimitiveEntry*> primitives;
   for (const PrimitiveEntry& entry : PrimitiveTable()) primitives.push_back(&entry);
-  absl::Status status = CheckName("--primitive", options.primitive, primitives);
-  status.Update(CheckName("--fault", options.fault, AllFaults()));
-  status.Update(CheckName("--invariant", options.invariant, AllInvariants()));
+  absl::Status status = CheckList("--primitive", options.primitive, primitives);
+  status.Update(CheckList("--fault", options.fault, AllFaults()));
+  status.Update(CheckList("--invariant", options.invariant, AllInvariants()));
   for (const absl::string_view how : {"namespaces", "janitor", "none"}) {
     if (options.isolation == how) return status;
   }

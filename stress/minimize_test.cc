@@ -88,7 +88,7 @@ TEST(Minimize, ShrinksAMutantThatHangsAfterAKill) {
   const auto run = [&](const TrialRequest& smaller) -> Failure {
     const absl::StatusOr<Record> record = mutant.run(smaller);
     if (!record.ok()) return {};
-    const std::vector<Breach> breaches = FindBreaches(*record, "liveness");
+    const std::vector<Breach> breaches = FindBreaches(*record, NameList("liveness"));
     return breaches.empty() ? Failure{} : FailureOf(*record, breaches[0].text);
   };
   Failure first;

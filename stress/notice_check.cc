@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "ipc/os/clock.h"
+#include "ipc/os/die_with.h"
 #include "ipc/os/process_state.h"
-#include "stress/die_with.h"
 #include "stress/patience.h"
 #include "stress/random.h"
 
@@ -32,7 +32,7 @@ pid_t Fork(absl::FunctionRef<bool()> body) {
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child != 0) return child;
-  DieWith(parent);
+  os::DieWith(parent);
   _exit(body() ? 0 : 1);
 }
 

@@ -12,8 +12,8 @@
 
 #include "gtest/gtest.h"
 #include "ipc/kernel_mq/kernel_mq.h"
+#include "ipc/os/die_with.h"
 #include "ipc/os/process_state.h"
-#include "stress/die_with.h"
 #include "stress/draw.h"
 
 namespace ipcmark::stress {
@@ -24,7 +24,7 @@ constexpr int64_t kPatienceNanos = 200'000'000;
 
 // Lets every child of `parent` that is stopped go on, long after the check would have given up.
 [[noreturn]] void ContinueLate(pid_t parent) {
-  DieWith(parent);
+  os::DieWith(parent);
   const std::string path = "/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children";
   for (;;) {
     std::ifstream children(path);

@@ -122,12 +122,17 @@ bool NamePattern::Fits(const std::string& name) const {
 
 namespace {
 
-// A flag whose value is a word.
+// A flag whose value is a word, or some of them.
 bool ParseWord(absl::string_view argument, Options* options) {
-  const std::pair<absl::string_view, std::string*> kWords[] = {{"--primitive=", &options->primitive},
-                                                               {"--fault=", &options->fault},
-                                                               {"--invariant=", &options->invariant},
-                                                               {"--json=", &options->json},
+  const std::pair<absl::string_view, NameList*> kLists[] = {
+      {"--primitive=", &options->primitive}, {"--fault=", &options->fault}, {"--invariant=", &options->invariant}};
+  for (const auto& [prefix, list] : kLists) {
+    absl::string_view value = argument;
+    if (!absl::ConsumePrefix(&value, prefix) || value.empty()) continue;
+    *list = NameList(value);
+    return true;
+  }
+  const std::pair<absl::string_view, std::string*> kWords[] = {{"--json=", &options->json},
                                                                {"--isolation=", &options->isolation}};
   for (const auto& [prefix, word] : kWords) {
     absl::string_view value = argument;
@@ -228,9 +233,9 @@ each trial every invariant is checked. --list ends with the faults and the invar
                      one, which is printed). How the processes interleave is the machine's, and how many strikes fit into
                      the time of traffic: the first one always happens, so a replay may need some tries
   --scenario=REGEX   run the scenarios in whose names REGEX (POSIX extended) is found (default: all)
-  --primitive=NAME   only this primitive
-  --fault=NAME       only this fault
-  --invariant=NAME   check only this invariant
+  --primitive=NAME,...  only these primitives
+  --fault=NAME,...      only these faults
+  --invariant=NAME,...  check only these invariants
   --minimize-seconds=N  for so long look for a smaller trial that breaks the same (default 10, 0: do not)
   --senders=N --receivers=N --depth=N --bytes=N --messages=N --strikes=1,4
                      make each trial so small: of a scenario's own (--strikes=none: nothing strikes)
@@ -251,7 +256,7 @@ Examples:
   ./bazelw run )",
       target, R"( -- --seconds=60
   ./bazelw run )",
-      target, R"( -- --primitive=mmap_queue --fault=sigkill --scenario=3to3 --json=/tmp/stress.json
+      target, R"( -- --primitive=mmap_queue,shm_mpmc --fault=sigkill --scenario=3to3 --json=/tmp/stress.json
   ./bazelw run )",
       target, R"( -- --seed=7 --scenario='^sysv_shm/1to1/block/depth:4/bytes:64/none$' --trials=1
   ./bazelw run )",

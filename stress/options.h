@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "stress/name_list.h"
 #include "stress/smaller.h"
 
 namespace ipcmark::stress {
@@ -41,9 +42,9 @@ struct Options {
   uint64_t seed = 0;           // drawn from the system unless given
   std::string scenario_text;   // as given, for messages
   NamePattern scenario;
-  std::string primitive;                 // "" : all
-  std::string fault;                     // "" : all
-  std::string invariant;                 // "" : all
+  NameList primitive;
+  NameList fault;
+  NameList invariant;
   std::string json;                      // a file for the results, "" : none
   std::string isolation = "namespaces";  // isolation.h
   Smaller smaller;                       // than a scenario says

@@ -52,6 +52,25 @@ std::vector<pid_t> ThreadsOf(pid_t process) {
 
 CpuTimes OwnCpuTimes() { return ReadTimes("/proc/self/schedstat"); }
 
+ThreadSamples SampleThreads(std::vector<pid_t> processes) {
+  ThreadSamples samples;
+  while (!processes.empty()) {
+    const pid_t process = processes.back();
+    processes.pop_back();
+    for (const pid_t thread : ThreadsOf(process)) {
+      const std::string folder = absl::StrCat("/proc/", process, "/task/", thread);
+      const char state = os::ProcessState(thread);
+      // The dead do nothing any more.
+      if (state == 'Z' || state == 'X' || state == '?') continue;
+      const ThreadSample sample = {ReadTimes(absl::StrCat(folder, "/schedstat")), state};
+      if (!samples.try_emplace(thread, sample).second) continue;
+      std::ifstream children(absl::StrCat(folder, "/children"));
+      for (pid_t child = 0; children >> child;) processes.push_back(child);
+    }
+  }
+  return samples;
+}
+
 int64_t UsableNanos(const ThreadSample& before, const ThreadSample& now, int64_t nanos) {
   if (before.state == 'T' || now.state == 'T') return 0;
   if (!now.times.known) return nanos;
@@ -87,7 +106,7 @@ void Patience::Renew() {
 
 void Patience::Skip() { excused_nanos_ += Elapse(); }
 
-int64_t Patience::Usable(const Samples& now, int64_t nanos) const {
+int64_t Patience::Usable(const ThreadSamples& now, int64_t nanos) const {
   int64_t least = nanos;
   for (const auto& [thread, sample] : now) {
     const auto before = samples_.find(thread);
@@ -102,21 +121,7 @@ int64_t Patience::Usable(const Samples& now, int64_t nanos) const {
 bool Patience::IsOver(absl::FunctionRef<std::vector<pid_t>()> processes) {
   since_sample_nanos_ += Elapse();
   if (since_sample_nanos_ < slice_nanos_) return false;
-  Samples now;
-  std::vector<pid_t> left = processes();
-  while (!left.empty()) {
-    const pid_t process = left.back();
-    left.pop_back();
-    for (const pid_t thread : ThreadsOf(process)) {
-      const std::string folder = absl::StrCat("/proc/", process, "/task/", thread);
-      const char state = os::ProcessState(thread);
-      // The dead do nothing any more.
-      if (state == 'Z' || state == 'X' || state == '?') continue;
-      if (!now.try_emplace(thread, ThreadSample{ReadTimes(absl::StrCat(folder, "/schedstat")), state}).second) continue;
-      std::ifstream children(absl::StrCat(folder, "/children"));
-      for (pid_t child = 0; children >> child;) left.push_back(child);
-    }
-  }
+  ThreadSamples now = SampleThreads(processes());
   const int64_t usable = Usable(now, since_sample_nanos_);
   used_nanos_ += usable;
   watched_nanos_ += since_sample_nanos_;

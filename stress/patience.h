@@ -6,6 +6,7 @@
 //
 //   CpuTimes       what the kernel says of a thread's time: on a CPU, and ready for one
 //   OwnCpuTimes    of this process
+//   SampleThreads  what all threads of some processes are at
 //   UsableNanos    how much of a stretch of time a thread could use
 //   Patience       a bound in such time
 
@@ -24,13 +25,18 @@ struct CpuTimes {
   int64_t ran_nanos = 0;
   int64_t waited_nanos = 0;
   bool known = false;  // false: the kernel does not say
+  friend bool operator==(const CpuTimes&, const CpuTimes&) = default;
 };
 CpuTimes OwnCpuTimes();
 
 struct ThreadSample {
   CpuTimes times;
   char state;  // os::ProcessState
+  friend bool operator==(const ThreadSample&, const ThreadSample&) = default;
 };
+// Of the living threads of `processes` and of all that they have forked, by thread number.
+using ThreadSamples = std::map<pid_t, ThreadSample>;
+ThreadSamples SampleThreads(std::vector<pid_t> processes);
 
 // How much of the last `nanos` a thread could use: none while it was stopped, and not while it waited for a CPU; but
 // who has had one for a fifth of the time that it wanted it has had enough to get on, so that processes that spin
@@ -61,8 +67,7 @@ class Patience {
   [[nodiscard]] int64_t excused_nanos() const { return excused_nanos_; }
 
  private:
-  using Samples = std::map<pid_t, ThreadSample>;  // by thread number
-  [[nodiscard]] int64_t Usable(const Samples& now, int64_t nanos) const;
+  [[nodiscard]] int64_t Usable(const ThreadSamples& now, int64_t nanos) const;
   // The time since the last call, as far as it counts at all.
   int64_t Elapse();
 
@@ -75,7 +80,7 @@ class Patience {
   int64_t watched_nanos_ = 0;  // since the last Renew
   int64_t excused_nanos_ = 0;
   bool has_samples_ = false;
-  Samples samples_;
+  ThreadSamples samples_;
 };
 
 }  // namespace ipcmark::stress

@@ -13,8 +13,8 @@
 #include "gtest/gtest.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
+#include "ipc/os/die_with.h"
 #include "ipc/os/process_group.h"
-#include "stress/die_with.h"
 #include "stress/draw.h"
 
 namespace ipcmark::stress {
@@ -59,7 +59,7 @@ class Process {
     const pid_t parent = getpid();
     pid_ = fork();
     if (pid_ != 0) return;
-    DieWith(parent);
+    os::DieWith(parent);
     const sched_param param = {.sched_priority = 0};
     if (cpu >= 0 && !os::PinToCpu(cpu).ok()) _exit(1);
     if (policy != SCHED_OTHER) sched_setscheduler(0, policy, &param);
@@ -132,7 +132,7 @@ TEST(Patience, CountsNoTimeInWhichAGrandchildIsStopped) {
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child == 0) {
-    DieWith(parent);
+    os::DieWith(parent);
     const Process grandchild(Process::Life::kSleeps);
     grandchild.Stop();
     (void)!write(ready[1], "", 1);

@@ -40,10 +40,10 @@ void PrintFaults(const Results& results) {
 
 std::string Fields(const Tally& tally) {
   return absl::StrFormat(
-      R"("trials": %d, "messages": %d, "strikes": %d, "kills": %d, "survivors": %d, "worst_wait_nanos": %d, )"
+      R"("trials": %d, "messages": %d, "missed": %d, "strikes": %d, "kills": %d, "survivors": %d, "worst_wait_nanos": %d, )"
       R"("worst_end_wait_nanos": %d, "worst_recovery_nanos": %d, "worst_lateness_nanos": %d, )"
       R"("most_overtaken": %d, "worst_starved_nanos": %d)",
-      tally.trials, tally.messages, tally.strikes, tally.kills, tally.survivors, tally.worst_wait_nanos,
+      tally.trials, tally.messages, tally.missed, tally.strikes, tally.kills, tally.survivors, tally.worst_wait_nanos,
       tally.worst_end_wait_nanos, tally.worst_recovery_nanos, tally.worst_lateness_nanos, tally.most_overtaken,
       tally.worst_starved_nanos);
 }
@@ -99,6 +99,7 @@ std::string ToJson(const Results& results) {
 void Tally::Add(const Record& record) {
   ++trials;
   messages += record.delivered_messages;
+  missed += record.overwritten_messages;
   strikes += record.strikes;
   kills += record.sender_kills + record.receiver_kills;
   if (record.strikes > 0 && record.complete) {
@@ -116,6 +117,7 @@ void Tally::Add(const Record& record) {
 void Tally::Add(const Tally& other) {
   trials += other.trials;
   messages += other.messages;
+  missed += other.missed;
   strikes += other.strikes;
   kills += other.kills;
   survivors += other.survivors;

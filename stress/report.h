@@ -27,6 +27,7 @@ struct Breach {
 struct Tally {
   uint64_t trials = 0;
   uint64_t messages = 0;
+  uint64_t missed = 0;  // which receivers of a broadcast were told that they had missed
   uint64_t strikes = 0;
   uint64_t kills = 0;      // ends that left without closing
   uint64_t survivors = 0;  // ends of struck trials that came to their end by themselves

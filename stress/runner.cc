@@ -21,10 +21,10 @@ constexpr int64_t kNanosPerMilli = 1'000'000;
 
 }  // namespace
 
-std::vector<Breach> FindBreaches(const Record& record, const std::string& only) {
+std::vector<Breach> FindBreaches(const Record& record, const NameList& only) {
   std::vector<Breach> breaches;
   for (const Invariant* invariant : AllInvariants()) {
-    if (!only.empty() && only != invariant->name) continue;
+    if (!only.Has(invariant->name)) continue;
     if (record.plan.damages && !invariant->outlives_damage) continue;
     std::string text = invariant->find_breach(record);
     if (!text.empty()) breaches.push_back({invariant->name, std::move(text)});
@@ -96,7 +96,7 @@ void Runner::FindSmallest(const Scenario& scenario, const TrialRequest& request,
   const auto run = [&](const TrialRequest& smaller) -> Failure {
     const absl::StatusOr<Record> again = scenario.primitive->run(smaller);
     if (!again.ok()) return {};
-    const std::vector<Breach> breaches = FindBreaches(*again, invariant);
+    const std::vector<Breach> breaches = FindBreaches(*again, NameList(invariant));
     return breaches.empty() ? Failure{} : FailureOf(*again, breaches[0].text);
   };
   const int64_t begin_nanos = os::MonotonicNanos();

@@ -19,8 +19,8 @@
 
 namespace ipcmark::stress {
 
-// Every invariant that `record` breaks, in the order of their names; `only` restricts it to one.
-std::vector<Breach> FindBreaches(const Record& record, const std::string& only = "");
+// Every invariant that `record` breaks, in the order of their names; `only` restricts it.
+std::vector<Breach> FindBreaches(const Record& record, const NameList& only = {});
 
 // The seed of a scenario's nth trial in a run with `seed`. The first one's is the run's own, so that the seed of any
 // trial makes it the first one of a run.

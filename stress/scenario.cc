@@ -7,10 +7,17 @@ namespace ipcmark::stress {
 namespace {
 
 struct Shape {
+  const char* name;
   uint32_t senders;
   uint32_t receivers;
+  bool of_broadcasts_only = false;
+  SlowReceiver slow_receiver = SlowReceiver::kBlocksSender;
 };
-constexpr Shape kShapes[] = {{1, 1}, {3, 1}, {1, 3}, {3, 3}};
+constexpr Shape kShapes[] = {{"1to1", 1, 1},
+                             {"3to1", 3, 1},
+                             {"1to3", 1, 3},
+                             {"3to3", 3, 3},
+                             {"1to3_misses", 1, 3, true, SlowReceiver::kMissesMessages}};
 constexpr uint32_t kDepths[] = {1, 4, 64};
 constexpr uint32_t kMessageBytes[] = {64, 4096, 65536};
 
@@ -19,17 +26,14 @@ class Builder {
   Builder(Catalogue* catalogue, const Choice& choice) : catalogue_(*catalogue), choice_(choice) {}
 
   void AddPrimitive(const PrimitiveEntry& primitive) {
-    if (primitive.capabilities.broadcasts) {
-      Skip(primitive.name, "it broadcasts, and the invariants are about messages that one receiver gets");
-      return;
-    }
     shares_memory_ = primitive.shares_memory(Smallest(kShapes[0], SomeWait(primitive.capabilities)));
     for (const Fault* fault : AllFaults()) {
       const char* why = WhyUnfit(primitive, *fault);
       if (why != nullptr && ChoosesFault(*fault)) Skip(absl::StrCat(primitive.name, "/.../", fault->name), why);
     }
     for (const Shape& shape : kShapes) {
-      const std::string name = absl::StrCat(primitive.name, "/", shape.senders, "to", shape.receivers);
+      if (shape.of_broadcasts_only && !primitive.capabilities.broadcasts) continue;
+      const std::string name = absl::StrCat(primitive.name, "/", shape.name);
       const absl::Status fits = FitsShape(primitive, shape);
       if (!fits.ok()) {
         Skip(name, fits.message());
@@ -66,12 +70,11 @@ class Builder {
             .max_message_bytes = kMessageBytes[0],
             .wait = wait,
             .senders = shape.senders,
-            .receivers = shape.receivers};
+            .receivers = shape.receivers,
+            .slow_receiver = shape.slow_receiver};
   }
 
-  [[nodiscard]] bool ChoosesFault(const Fault& fault) const {
-    return choice_.fault.empty() || choice_.fault == fault.name;
-  }
+  [[nodiscard]] bool ChoosesFault(const Fault& fault) const { return choice_.fault.Has(fault.name); }
 
   void Skip(const std::string& name, absl::string_view why) {
     if (choice_.name(name)) catalogue_.skipped.push_back({name, std::string(why)});
@@ -122,7 +125,7 @@ Catalogue MakeCatalogue(std::span<const PrimitiveEntry> primitives, const Choice
   Catalogue catalogue;
   Builder builder(&catalogue, choice);
   for (const PrimitiveEntry& primitive : primitives) {
-    if (choice.primitive.empty() || choice.primitive == primitive.name) builder.AddPrimitive(primitive);
+    if (choice.primitive.Has(primitive.name)) builder.AddPrimitive(primitive);
   }
   return catalogue;
 }

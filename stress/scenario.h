@@ -2,7 +2,8 @@
 #define IPCMARK_STRESS_SCENARIO_H_
 
 // Scenarios: the product of primitives, shapes, wait strategies, geometries and faults, less what a primitive says that
-// it cannot carry. A name says all of it: sysv_shm/1to1/spin_then_block/depth:4/bytes:4096/sigkill.
+// it cannot carry. A name says all of it: sysv_shm/1to1/spin_then_block/depth:4/bytes:4096/sigkill. 1to3_misses is a
+// broadcast that waits for no receiver (SlowReceiver::kMissesMessages).
 
 #include <functional>
 #include <span>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "stress/faults/fault.h"
+#include "stress/name_list.h"
 #include "stress/traffic.h"
 
 namespace ipcmark::stress {
@@ -32,10 +34,10 @@ struct Catalogue {
   std::vector<Skipped> skipped;
 };
 
-// What to keep of the product; "" keeps everything.
+// What to keep of the product.
 struct Choice {
-  std::string primitive;
-  std::string fault;
+  NameList primitive = {};
+  NameList fault = {};
   std::function<bool(const std::string&)> name = [](const std::string&) { return true; };
 };
 

@@ -16,14 +16,11 @@
 namespace ipcmark::stress {
 namespace {
 
-// Priorities that meet the edges of a priority queue's tables, and each other often.
-constexpr uint32_t kPriorities[] = {0, 1, 63, 64, 4095, 4096, 32767};
 constexpr int64_t kNanosPerMilli = 1'000'000;
 // A replacement announces itself; this only bounds what a missed announcement costs.
 constexpr int64_t kReplacementLookNanos = 5 * kNanosPerMilli;
 // What an operation on an object that may be damaged is given.
 constexpr int64_t kDamagedNanos = 3 * kNanosPerMilli;
-constexpr std::byte kGuard{0xa5};
 
 // What kUnmapSignal is about, for its handler: set before it is installed.
 struct {
@@ -91,6 +88,10 @@ void Script::Opened() {
   // The children of ForkAndExit are nobody's to reap.
   signal(SIGCHLD, SIG_IGN);
   GiveUpMemoryLocking();
+  if (side_ == Side::kReceiver && board_.plan().capabilities.broadcasts) {
+    log_.due = board_.SentSoFar();
+    log_.position.store(PackPosition(log_.due), std::memory_order_release);
+  }
   log_.state.store(EndState::kOpen, std::memory_order_release);
   board_.Announce(board_.shared().epoch);
   board_.Report();
@@ -194,197 +195,6 @@ void Script::EndCall() { log_.calling.store(0, std::memory_order_relaxed); }
 void Script::Leave() {
   log_.state.store(EndState::kEnded, std::memory_order_release);
   board_.Report();
-}
-
-SenderScript::SenderScript(Board* board, uint32_t index)
-    : Script(board, Side::kSender, index),
-      stage_(log_.generation == 0 ? Stage::kFill : Stage::kTraffic),
-      buffer_(board->plan().geometry.max_message_bytes) {}
-
-void SenderScript::Prepare(Kind kind, uint32_t bytes) {
-  const TrialPlan& plan = board_.plan();
-  const uint64_t sequence = log_.completed.load(std::memory_order_relaxed);
-  // Stop messages come last: sent after all others, and not above any of them.
-  const bool ranked = plan.capabilities.has_priorities && kind == Kind::kData;
-  priority_ = ranked ? kPriorities[random_.Below(std::size(kPriorities))] : 0;
-  message_bytes_ = bytes;
-  WriteMessage(
-      {.checksum = 0, .sequence = sequence, .sender = index_, .bytes = bytes, .priority = priority_, .kind = kind},
-      plan.seed, buffer_);
-  // Release, and before the call: who gets the message finds it attempted.
-  if (kind == Kind::kData) log_.begun.store(sequence + 1, std::memory_order_release);
-  pending_ = true;
-}
-
-void SenderScript::EndFill() {
-  Board::Shared& shared = board_.shared();
-  // An attempt that did not go through is not pending any more: its number goes to the next message.
-  pending_ = false;
-  if (log_.slot == 0 && !topping_up_) {
-    const uint32_t others = board_.plan().geometry.senders - 1;
-    for (uint32_t seen = shared.filled.load(std::memory_order_acquire); seen != others;
-         seen = shared.filled.load(std::memory_order_acquire)) {
-      os::WaitOnFutex(shared.filled, seen, Deadline::Never());
-    }
-    topping_up_ = true;
-    return;
-  }
-  stage_ = Stage::kTraffic;
-  log_.filled = log_.completed.load(std::memory_order_relaxed);
-  if (log_.slot == 0) {
-    shared.fill_accepted.store(board_.Completed(Side::kSender), std::memory_order_relaxed);
-    shared.fill_complete.store(1, std::memory_order_release);
-    board_.Report();
-  } else {
-    board_.Announce(shared.filled);
-  }
-}
-
-void SenderScript::AwaitClosing() {
-  log_.state.store(EndState::kDone, std::memory_order_release);
-  board_.Report();
-  if (!board_.AwaitPhase(Phase::kClosing, [&] { return AcceptsOrder(); })) {
-    stage_ = Stage::kLeft;
-    return;
-  }
-  // Receivers that notice the end of all senders need no word of farewell.
-  const bool closer = board_.shared().closer.load(std::memory_order_relaxed) == index_;
-  const bool stops = board_.plan().audited || !board_.plan().capabilities.reports_peer_death;
-  stops_left_ = closer && stops ? board_.plan().geometry.receivers : 0;
-  stage_ = Stage::kStops;
-}
-
-bool SenderScript::Next() {
-  const TrialPlan& plan = board_.plan();
-  if (stage_ == Stage::kTraffic && AcceptsOrder()) {
-    // What it has not got rid of was never accepted.
-    pending_ = false;
-    stage_ = Stage::kLeft;
-  }
-  while (!pending_) {
-    switch (stage_) {
-      case Stage::kFill:
-        board_.AwaitPhase(Phase::kFill);
-        if (log_.completed.load(std::memory_order_relaxed) >= plan.fill_limit_messages + 2) {
-          EndFill();
-          // The limit is exceeded already: there is nothing left to fill up to.
-          if (topping_up_ && stage_ == Stage::kFill) EndFill();
-          break;
-        }
-        Prepare(Kind::kData, plan.fill_bytes);
-        deadline_ = Deadline::Immediate();
-        break;
-      case Stage::kTraffic: {
-        board_.AwaitPhase(Phase::kTraffic);
-        if (board_.phase() >= Phase::kDrain || log_.completed.load(std::memory_order_relaxed) >= log_.quota) {
-          AwaitClosing();
-          break;
-        }
-        const uint32_t spare_bytes = plan.geometry.max_message_bytes - kSmallestMessageBytes;
-        DrawManner();
-        Prepare(Kind::kData, kSmallestMessageBytes + static_cast<uint32_t>(random_.Below(uint64_t{spare_bytes} + 1)));
-        BeginWait();
-        break;
-      }
-      case Stage::kStops:
-        if (stops_left_ == 0) {
-          stage_ = Stage::kLeft;
-          break;
-        }
-        deadline_ = Patience();
-        in_place_ = false;
-        Prepare(Kind::kStop, kSmallestMessageBytes);
-        break;
-      case Stage::kLeft:
-        Leave();
-        return false;
-    }
-  }
-  BeginCall();
-  return true;
-}
-
-void SenderScript::Note(IoResult result) {
-  EndCall();
-  if (result.ok()) {
-    pending_ = false;
-    if (stage_ == Stage::kStops) {
-      --stops_left_;
-      return;
-    }
-    if (stage_ == Stage::kTraffic) EndWait();
-    board_.Complete(log_);
-    // Accepted first, delivered second: invariants/depth.cc says why.
-    const uint64_t accepted = board_.Completed(Side::kSender);
-    const uint64_t delivered = board_.Completed(Side::kReceiver);
-    // A torn log of the other side could only make it negative.
-    if (accepted > delivered) log_.most_in_flight = std::max(log_.most_in_flight, accepted - delivered);
-  } else if (stage_ == Stage::kFill && result.outcome == Outcome::kWouldBlock) {
-    EndFill();
-  } else if (!MayGoOn(result)) {
-    pending_ = false;
-    stage_ = Stage::kLeft;
-  }
-}
-
-ReceiverScript::ReceiverScript(Board* board, uint32_t index)
-    : Script(board, Side::kReceiver, index), buffer_(board->plan().geometry.max_message_bytes + kGuardBytes, kGuard) {}
-
-bool ReceiverScript::Fits(IoResult result) const {
-  const std::span<const std::byte> guard = std::span(buffer_).last(kGuardBytes);
-  // A longer length alone is a torn message, unless nobody looks for those.
-  const bool overlong = board_.plan().damages && result.ok() && result.bytes > buffer_.size() - kGuardBytes;
-  return !overlong && std::ranges::count(guard, kGuard) == static_cast<ptrdiff_t>(kGuardBytes);
-}
-
-bool ReceiverScript::Next() {
-  if (left_ || AcceptsOrder()) {
-    Leave();
-    return false;
-  }
-  board_.AwaitPhase(Phase::kTraffic);
-  if (!retry_) {
-    DrawManner();
-    BeginWait();
-    log_.begun.store(log_.begun.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  }
-  BeginCall();
-  return true;
-}
-
-void ReceiverScript::Note(IoResult result, std::span<const std::byte> message, uint32_t priority) {
-  EndCall();
-  retry_ = false;
-  if (!Fits(result)) {
-    board_.Surprise(side_, index_, result);
-    left_ = true;
-    return;
-  }
-  if (!result.ok()) {
-    retry_ = MayGoOn(result);
-    left_ = !retry_;
-    return;
-  }
-  // Also by the stop message, the first that a receiver without any luck gets.
-  EndWait();
-  MessageHeader header;
-  bool intact = ReadMessage(message, board_.plan().seed, &header);
-  if (board_.plan().capabilities.has_priorities) intact &= header.priority == priority;
-  if (intact && header.kind == Kind::kStop) {
-    left_ = true;
-    return;
-  }
-  const uint64_t count = log_.completed.load(std::memory_order_relaxed);
-  if (count == board_.delivery_room()) {
-    // A damaged object may show the same messages for ever.
-    if (!board_.Damaged()) board_.Surprise(side_, index_, IoResult::Of(Outcome::kError, EOVERFLOW));
-    left_ = true;
-    return;
-  }
-  // At once: what a receiver has taken and not logged when it is killed is lost to the record (one message each).
-  board_.deliveries(index_)[count] = {header.sequence, header.sender, static_cast<uint32_t>(message.size()),
-                                      header.priority, intact};
-  board_.Complete(log_);
 }
 
 }  // namespace ipcmark::stress

@@ -81,6 +81,9 @@ class SenderScript : public Script {
   void Prepare(Kind kind, uint32_t bytes);
   // Ends this sender's part of the fill; the sender in slot 0 then fills what the others left, alone.
   void EndFill();
+  // Where nobody holds it back it would be through before anybody else has had a CPU: now and then it waits for a
+  // moment until the slowest receiver is close behind, or as far as one falls that is overtaken.
+  void LetReceiversCatchUp();
   // Waits for the end of traffic and decides who sends the stop messages.
   void AwaitClosing();
 
@@ -107,6 +110,10 @@ class ReceiverScript : public Script {
   static constexpr size_t kGuardBytes = 64;
   // Whether the result stays within the buffer.
   [[nodiscard]] bool Fits(IoResult result) const;
+  // Whether the primitive may say so: a broadcast that overwrites.
+  [[nodiscard]] bool MayMiss(IoResult result) const;
+  // Logs `received` and counts it. False: there is no room for more, which only a broken object needs.
+  bool Log(const Received& received);
 
   bool left_ = false;
   bool retry_ = false;

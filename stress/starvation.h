@@ -9,6 +9,7 @@
 #include <map>
 
 #include "stress/patience.h"
+#include "stress/plan.h"
 
 namespace ipcmark::stress {
 
@@ -16,6 +17,11 @@ namespace ipcmark::stress {
 inline constexpr uint64_t kStarvedOperations = 1'000;
 // For so long, in time in which others were served and its process could run.
 inline constexpr int64_t kMostStarvedNanos = 200'000'000;
+// The same for ends that spin, of which the slowest of many trials got nothing for 83 ms (plan.h).
+inline constexpr int64_t kMostStarvedSpinningNanos = 500'000'000;
+inline int64_t MostStarvedNanos(const TrialPlan& plan) {
+  return plan.geometry.wait == Wait::kSpin ? kMostStarvedSpinningNanos : kMostStarvedNanos;
+}
 
 // One end, as the parent sees it each time that it looks. Time in which nobody is served, and what Patience takes off,
 // does not count.
@@ -34,6 +40,7 @@ class Starvation {
   [[nodiscard]] int64_t worst_nanos() const { return worst_nanos_; }
 
  private:
+  // Never over; what counts is how long it was.
   Patience patience_{kMostStarvedNanos, Patience::kNoLimit};
   bool waits_ = false;
   uint64_t completed_ = 0;

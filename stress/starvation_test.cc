@@ -9,7 +9,7 @@
 
 #include "gtest/gtest.h"
 #include "ipc/os/clock.h"
-#include "stress/die_with.h"
+#include "ipc/os/die_with.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -22,7 +22,7 @@ class StarvationTest : public testing::Test {
     const pid_t parent = getpid();
     process_ = fork();
     if (process_ != 0) return;
-    DieWith(parent);
+    os::DieWith(parent);
     for (;;) pause();
   }
   ~StarvationTest() override {

@@ -15,8 +15,8 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "ipc/os/die_with.h"
 #include "ipc/os/process_state.h"
-#include "stress/die_with.h"
 
 namespace ipcmark::stress {
 namespace {
@@ -108,7 +108,7 @@ Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call
   pid_ = fork();
   led_ = pid_;
   if (pid_ == 0) {
-    DieWith(parent);
+    os::DieWith(parent);
     if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
     // Ctrl-C is for the run: here it would be one more stop.
     sigset_t interrupts;

@@ -26,7 +26,7 @@ template <typename OnCall, typename OnSkipped>
 absl::Status ForEachCall(const Options& options, std::span<const PrimitiveEntry> primitives, const OnCall& on_call,
                          const OnSkipped& on_skipped) {
   for (const PrimitiveEntry& primitive : primitives) {
-    if (!options.primitive.empty() && options.primitive != primitive.name) continue;
+    if (!options.primitive.Has(primitive.name)) continue;
     if (const char* why = WhyNotSwept(primitive.capabilities); why != nullptr) on_skipped(Skipped{primitive.name, why});
     for (const SweptCall& call : SweptCallsOf(primitive.name, primitive.capabilities, primitive.make_subject)) {
       if (!options.scenario.Fits(absl::StrCat(primitive.name, "/", call.name))) continue;
@@ -47,7 +47,7 @@ std::string WhyNoneFits(const Options& options, std::span<const PrimitiveEntry> 
     }
   }
   for (const PrimitiveEntry& primitive : primitives) {
-    if (!options.primitive.empty() && options.primitive != primitive.name) continue;
+    if (!options.primitive.Has(primitive.name)) continue;
     const char* const why = WhyNotSwept(primitive.capabilities);
     const auto fits = [&](const std::string& call) {
       return options.scenario.Fits(absl::StrCat(primitive.name, "/", call));

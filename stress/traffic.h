@@ -107,7 +107,7 @@ template <Primitive P>
 NoticeFinding AuditNotices(P& object, const TrialPlan& plan, SenderOf<P>& sender, ReceiverOf<P>& receiver,
                            absl::FunctionRef<void()> progressed) {
   if constexpr (requires { P::kNoticeSettlingNanos; }) {
-    if (!plan.strikes.empty()) Hold(P::kNoticeSettlingNanos);
+    if (plan.Kills()) Hold(P::kNoticeSettlingNanos);
   }
   std::vector<std::byte> buffer(plan.geometry.max_message_bytes);
   const std::span<const std::byte> message = std::span(buffer).first(kSmallestMessageBytes);

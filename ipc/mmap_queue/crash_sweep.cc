@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "ipc/conformance/support.h"
 #include "ipc/mmap_queue/posix_limit.h"
 #include "ipc/os/clock.h"
+#include "ipc/os/die_with.h"
 #include "ipc/os/mapping.h"
 #include "ipc/os/process_state.h"
 
@@ -118,13 +118,14 @@ class Sweep {
   pid_t StartPeer() {
     Condition& condition = scenario_.peer == Peer::kReceiver ? Header().not_empty : Header().not_full;
     condition.awaited = 0;
+    const pid_t parent = getpid();
     const pid_t pid = fork();
     if (pid != 0) {
       const Deadline end = os::After(10 * os::kNanosPerSecond);
       while ((condition.awaited == 0 || !os::IsAsleep(pid)) && !os::HasPassed(end)) sched_yield();
       return pid;
     }
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    os::DieWith(parent);
     View view(file_, queue_.fd());
     // It must go on because it is woken, and not because it looks up.
     PosixLimit limit(view, nullptr, kNoNetNanos);
@@ -138,9 +139,10 @@ class Sweep {
   }
 
   pid_t StepVictim(uint64_t steps, bool* finished) {
+    const pid_t parent = getpid();
     const pid_t pid = fork();
     if (pid == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      os::DieWith(parent);
       if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
       raise(kMarker);
       scenario_.act(queue_);
@@ -207,9 +209,10 @@ class Sweep {
 
   std::string CheckInAProcess(bool finished) {
     auto& said = *new (survivor_.address()) SurvivorReport{};
+    const pid_t parent = getpid();
     const pid_t pid = fork();
     if (pid == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      os::DieWith(parent);
       snprintf(said.wrong, sizeof(said.wrong), "%s", Check(finished).c_str());
       said.done = 1;
       _exit(0);

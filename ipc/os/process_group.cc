@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 #include "absl/strings/str_join.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
+#include "ipc/os/die_with.h"
 #include "ipc/os/error.h"
 #include "ipc/os/futex.h"
 
@@ -72,9 +72,7 @@ ProcessGroup::~ProcessGroup() {
 }
 
 void ProcessGroup::RunChild(int index, int cpu, pid_t parent, absl::FunctionRef<absl::Status(Gate&)> body) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  // It may have died between fork and prctl.
-  if (getppid() != parent) _exit(kExitOrphaned);
+  DieWith(parent, kExitOrphaned);
   // A Ctrl-C at the terminal reaches the whole group; the parent decides what it means.
   signal(SIGINT, SIG_IGN);
   absl::Status status = cpu == kAnyCpu ? absl::OkStatus() : PinToCpu(cpu);

@@ -11,7 +11,7 @@
 #include <cerrno>
 
 #include "ipc/os/cpu.h"
-#include "stress/die_with.h"
+#include "ipc/os/die_with.h"
 #include "stress/draw.h"
 #include "stress/faults/fault.h"
 
@@ -32,7 +32,7 @@ pid_t StartSpinner(int cpu) {
   const pid_t parent = getpid();
   const pid_t spinner = _Fork();
   if (spinner != 0) return spinner;
-  DieWith(parent);
+  os::DieWith(parent);
   Bind(0, {&cpu, 1});
   for (;;) os::SpinHint();
 }

@@ -1,6 +1,7 @@
 // After the faults the object is as good as new: empty when everything was delivered (count = accepted - delivered), it
 // takes as many messages as before the first fault (free + used slots = capacity: a slot that a killed process took
-// along would show here) and gives exactly those back.
+// along would show here) and gives exactly those back. What overwrites takes them all, gives back as many as it holds,
+// and says how many the others were.
 
 #include "absl/strings/str_format.h"
 #include "stress/invariants/invariant.h"
@@ -15,6 +16,14 @@ std::string FindLeak(const Record& record) {
     return absl::StrFormat("expected an empty object once all is delivered, seen %d message(s) in it", audit.found);
   }
   const TrialPlan& plan = record.plan;
+  if (plan.Overwrites()) {
+    const uint64_t kept = plan.geometry.depth_messages;
+    if (audit.returned == kept && audit.missed == audit.accepted - kept && audit.torn == 0) return "";
+    return absl::StrFormat(
+        "expected the last %d of the refill's %d messages back and to be told of the others, seen %d, %d of them torn, "
+        "and told of %d",
+        kept, audit.accepted, audit.returned, audit.torn, audit.missed);
+  }
   const bool exact = plan.depth_limit_messages == plan.geometry.depth_messages;
   const uint64_t least = exact ? plan.fill_limit_messages : 1;
   if (audit.accepted < least || audit.accepted > plan.fill_limit_messages) {

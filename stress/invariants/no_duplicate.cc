@@ -1,5 +1,5 @@
-// No message is delivered twice, whoever is killed. What a killed receiver had not logged is not counted: it was never
-// handed on.
+// No message is delivered twice (by a broadcast: to one receiver), whoever is killed. What a killed receiver had not
+// logged is not counted: it was never handed on.
 
 #include "absl/strings/str_format.h"
 #include "stress/invariants/invariant.h"

@@ -21,10 +21,10 @@
 
 #include "ipc/channel.h"
 #include "ipc/os/clock.h"
+#include "ipc/os/die_with.h"
 #include "ipc/os/fd.h"
 #include "ipc/os/futex.h"
 #include "ipc/os/mapping.h"
-#include "stress/die_with.h"
 
 namespace ipcmark::stress {
 
@@ -61,6 +61,9 @@ enum class Defect : uint8_t {
   kFavours,           // one receiver gets something only when no other one wants it
   kHidesAttachment,   // a process that nobody knows of has its segment attached
   kLosesOnClose,      // an accepted message goes with the end that is closed
+  kSleepsUntilNet,    // nobody wakes a receiver that sleeps: it finds its messages when it looks up by itself
+  kOverwritesUnread,  // a broadcast's sender does not wait for the slowest receiver, which is told nothing
+  kMiscounts,         // a receiver is told of one missed message less than there were
 };
 
 // The message, counted per end from 0, at which a defect shows.
@@ -70,6 +73,9 @@ inline constexpr uint64_t kDefectAt = 50;
 inline constexpr int64_t kSilenceNanos = 3'000'000;
 // How long the one waits that is to take something on the sly: long enough for whoever sends it to get a CPU.
 inline constexpr int64_t kDefectNanos = 50'000'000;
+
+// After so long who sleeps looks up by itself: what the rings do.
+inline constexpr int64_t kNetNanos = 40'000'000;
 
 // How long the one rests that is served, and how long a starved receiver waits.
 inline constexpr int64_t kServedNanos = 1'000'000;
@@ -228,6 +234,14 @@ class BrokenReceiver {
         }
       }
     }
+    if constexpr (kDefect == Defect::kSleepsUntilNet) {
+      while (count_ >= kDefectAt && !deadline.immediate()) {
+        result = end_.Receive(buffer, Deadline::Immediate());
+        if (result.outcome != Outcome::kWouldBlock) break;
+        if (os::HasPassed(deadline)) return IoResult::Of(Outcome::kDeadline);
+        SleepFor(os::Slice(deadline, kNetNanos).monotonic_nanos - os::MonotonicNanos());
+      }
+    }
     if (kDefect == Defect::kHurries && !deadline.immediate() && !deadline.never() && count_ >= kDefectAt) {
       result = end_.Receive(buffer, Deadline::Immediate());
       if (result.outcome == Outcome::kWouldBlock) return IoResult::Of(Outcome::kDeadline);
@@ -247,6 +261,10 @@ class BrokenReceiver {
       if (since_seconds < -kClockSeconds || since_seconds > kClockSeconds) return IoResult::Of(Outcome::kPeerDead);
     }
     if (kDefect == Defect::kLeaksSlot && result.ok()) (sleepers_ - kSleepers)[kHeld].fetch_sub(1);
+    if (result.outcome == Outcome::kMissed) {
+      if constexpr (kDefect == Defect::kOverwritesUnread) return Receive(buffer, deadline);
+      if (kDefect == Defect::kMiscounts && result.bytes > 1) --result.bytes;
+    }
     if (!result.ok()) {
       const bool dead = result.outcome == Outcome::kPeerDead || result.outcome == Outcome::kClosed;
       if (kDefect == Defect::kHidesDeath && dead) SleepForEver();
@@ -313,6 +331,7 @@ class Broken {
   static absl::StatusOr<Broken> Create(const Geometry& geometry) {
     Geometry deeper = geometry;
     if (kDefect == Defect::kTooDeep) ++deeper.depth_messages;
+    if (kDefect == Defect::kOverwritesUnread) deeper.slow_receiver = SlowReceiver::kMissesMessages;
     absl::StatusOr<P> object = P::Create(deeper);
     if (!object.ok()) return object.status();
     absl::StatusOr<os::Mapping> words = os::Mapping::SharedAnonymous(kWords * sizeof(std::atomic<uint32_t>));
@@ -342,7 +361,7 @@ class Broken {
     if constexpr (kDefect == Defect::kHidesAttachment) {
       const pid_t parent = getpid();
       if (_Fork() == 0) {
-        DieWith(parent);
+        os::DieWith(parent);
         for (;;) pause();
       }
     }

@@ -12,11 +12,15 @@
 #include "ipc/kernel_mq/kernel_mq.h"
 #include "ipc/mmap_queue/mmap_queue.h"
 #include "ipc/pipe/pipe.h"
+#include "ipc/shm_broadcast/shm_broadcast.h"
+#include "ipc/shm_mpmc/shm_mpmc.h"
 #include "ipc/sysv_shm/sysv_shm.h"
 #include "stress/isolation.h"
 #include "stress/mutants/broken.h"
+#include "stress/mutants/hushed.h"
 #include "stress/mutants/priority_blind.h"
 #include "stress/mutants/textbook.h"
+#include "stress/named_queue/named_queue.h"
 #include "stress/runner.h"
 #include "stress/traffic.h"
 
@@ -53,6 +57,8 @@ struct Case {
   const char* fault;
   const char* caught_by;  // "": passes
   const char* also = "";  // by which invariants it may be caught besides
+  SlowReceiver slow_receiver = SlowReceiver::kBlocksSender;
+  Wait wait = Wait::kBlock;
 };
 
 template <Primitive P, Defect kDefect>
@@ -66,7 +72,10 @@ PrimitiveEntry Textbooks() {
 }
 
 using Ring = sysv_shm::Channel;
+using Mpmc = shm_mpmc::Channel;
+using Cast = shm_broadcast::Channel;
 using Queue = mmap_queue::Channel;
+using NamedQueue = named_queue::Channel;
 using Pipe = pipe::Channel;
 using KernelQueue = kernel_mq::Channel;
 
@@ -117,6 +126,10 @@ const Case kCases[] = {
     {"ForgetsToNotify", Entry<KernelQueue, Defect::kForgetsToNotify>(), 3, 3, "sigkill", "notification"},
     {"Starves", Entry<Queue, Defect::kStarves>(), 1, 3, "none", "fairness"},
     {"Favours", Entry<Queue, Defect::kFavours>(), 3, 3, "none", "fairness"},
+    {"UnbrokenSpinners", Entry<Mpmc, Defect::kNothing>(), 3, 3, "none", "", "", SlowReceiver::kBlocksSender,
+     Wait::kSpin},
+    {"StarvesAmongSpinners", Entry<Mpmc, Defect::kStarves>(), 1, 3, "none", "fairness", "", SlowReceiver::kBlocksSender,
+     Wait::kSpin},
     {"FavoursOfOneSender", Entry<Queue, Defect::kFavours>(), 1, 3, "none", "fairness"},
     {"LosesOnClose", Entry<Ring, Defect::kLosesOnClose>(), 1, 1, "attach_churn", "no_loss", "capacity"},
     {"ExitsWithLock", Entry<Queue, Defect::kDiesWithLock>(), 3, 1, "exit_without_close", "liveness"},
@@ -125,6 +138,31 @@ const Case kCases[] = {
     {"UnbrokenRingDamaged", Entry<Ring, Defect::kNothing>(), 1, 1, "corrupted_bytes", ""},
     {"UnbrokenQueueDamaged", Entry<Queue, Defect::kNothing>(), 3, 3, "corrupted_bytes", ""},
     {"PriorityBlind", MakeEntry<PriorityBlind<Queue>>("broken"), 1, 3, "none", "priority_order"},
+    {"HushedQueue", MakeEntry<Hushed<Queue>>("hushed"), 1, 1, "none", "liveness"},
+    {"HushedNamedQueue", MakeEntry<Hushed<NamedQueue>>("hushed"), 1, 1, "none", "liveness", "notification"},
+    {"HushedQueueOfMany", MakeEntry<Hushed<Queue>>("hushed"), 1, 3, "none", "liveness"},
+    {"HushedQueueInSpiteOfSignals", MakeEntry<Hushed<Queue>>("hushed"), 1, 1, "signal_storm", "liveness"},
+    {"SleepsUntilNet", Entry<Ring, Defect::kSleepsUntilNet>(), 1, 1, "none", "liveness"},
+    {"SleepsUntilNetInSpiteOfChurn", Entry<Ring, Defect::kSleepsUntilNet>(), 1, 1, "attach_churn", "liveness"},
+    {"SleepsUntilNetOfABroadcast", Entry<Cast, Defect::kSleepsUntilNet>(), 1, 3, "none", "liveness", "",
+     SlowReceiver::kMissesMessages},
+    {"UnbrokenBroadcast", Entry<Cast, Defect::kNothing>(), 1, 3, "none", ""},
+    {"UnbrokenBroadcastKilled", Entry<Cast, Defect::kNothing>(), 1, 3, "sigkill", ""},
+    {"UnbrokenBroadcastThatMisses", Entry<Cast, Defect::kNothing>(), 1, 3, "sigkill", "", "",
+     SlowReceiver::kMissesMessages},
+    {"DropsOfABroadcast", Entry<Cast, Defect::kDrops>(), 1, 3, "none", "no_loss"},
+    {"DropsOfABroadcastThatMisses", Entry<Cast, Defect::kDrops>(), 1, 3, "none", "no_loss", "",
+     SlowReceiver::kMissesMessages},
+    {"RepeatsOfABroadcast", Entry<Cast, Defect::kRepeats>(), 1, 3, "none", "no_duplicate"},
+    {"OverwritesOfABroadcast", Entry<Cast, Defect::kOverwrites>(), 1, 3, "none", "no_tear"},
+    {"SwapsOfABroadcast", Entry<Cast, Defect::kSwaps>(), 1, 3, "none", "order", "no_loss"},
+    {"OverwritesUnread", Entry<Cast, Defect::kOverwritesUnread>(), 1, 3, "none", "no_loss", "depth capacity"},
+    {"Miscounts", Entry<Cast, Defect::kMiscounts>(), 1, 3, "none", "no_loss", "capacity",
+     SlowReceiver::kMissesMessages},
+    {"TooDeepForABroadcast", Entry<Cast, Defect::kTooDeep>(), 1, 3, "none", "depth", "capacity"},
+    {"ForgetsOneReceiver", Entry<Cast, Defect::kForgetsOneToWake>(), 1, 3, "none", "liveness"},
+    {"BuffersABroadcast", Entry<Cast, Defect::kBuffersAccepted>(), 1, 3, "sigkill", "no_loss", "capacity"},
+    {"LosesOnCloseOfABroadcast", Entry<Cast, Defect::kLosesOnClose>(), 1, 3, "attach_churn", "no_loss", "capacity"},
     {"UnbrokenTextbook", Textbooks<Mistake::kNone>(), 3, 3, "none", ""},
     {"SignalsOnEdges", Textbooks<Mistake::kSignalsOnEdges>(), 3, 3, "none", "liveness"},
     {"NeverSignals", Textbooks<Mistake::kNeverSignals>(), 1, 1, "none", "liveness"},
@@ -148,9 +186,10 @@ TEST_P(Mutants, AreCaughtByTheirInvariant) {
   const bool passes = mutant.caught_by[0] == '\0';
   TrialRequest request = {.geometry = {.depth_messages = 4,
                                        .max_message_bytes = 256,
-                                       .wait = Wait::kBlock,
+                                       .wait = mutant.wait,
                                        .senders = mutant.senders,
-                                       .receivers = mutant.receivers},
+                                       .receivers = mutant.receivers,
+                                       .slow_receiver = mutant.slow_receiver},
                           .fault = &FaultByName(mutant.fault),
                           .seed = 0,
                           .traffic_nanos = kTrafficNanos};
@@ -158,7 +197,7 @@ TEST_P(Mutants, AreCaughtByTheirInvariant) {
   // Who sleeps so long; who never gets a turn is found in the time that any trial has.
   const bool fairness = std::string(mutant.caught_by) == "fairness";
   if (fairness)
-    request.traffic_nanos = std::string(mutant.name) == "Starves" ? 2 * kStarvedNanos : kDefaultTrafficNanos;
+    request.traffic_nanos = std::string(mutant.name).starts_with("Starves") ? 2 * kStarvedNanos : kDefaultTrafficNanos;
   std::string seen;
   const uint64_t end = kFirstSeed + (passes ? kSeedsOfTheUnbroken : kSeeds);
   for (request.seed = kFirstSeed; request.seed < end; ++request.seed) {
