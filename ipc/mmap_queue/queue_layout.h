@@ -139,6 +139,7 @@ struct alignas(os::kCacheLineBytes) Pace {
   Trials streaming;    // receivers: waiting a moment before they sleep
   Lead lead;           // receivers
 };
+static_assert(sizeof(Pace) == os::kCacheLineBytes && sizeof(Trials) == 8 && sizeof(Lead) == 8);
 
 // What senders need, under the send lock; process-shared (lock.h, literal.h). With kPosix the only lock.
 struct SendSide {
@@ -191,6 +192,7 @@ struct QueueHeader {
 static_assert(offsetof(QueueHeader, send) == 64 && offsetof(QueueHeader, receive) == 192);
 static_assert(offsetof(QueueHeader, raised) == 320 && offsetof(QueueHeader, not_empty) == 384);
 static_assert(offsetof(QueueHeader, notice) == 512 && sizeof(Notice) == 184);
+static_assert(offsetof(QueueHeader, pace_of_senders) == 704);
 static_assert(offsetof(QueueHeader, priorities) == 832 && sizeof(QueueHeader) == 832 + 4224 + 8 * kInboxCells);
 
 // A cell of the inbox: which message (the lowest bits of its sequence), its priority and slot. One that holds an older

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ipc/lead.h"
 #include "ipc/mmap_queue/notice.h"
 #include "ipc/mmap_queue/stage.h"
 #include "ipc/os/cpu.h"
@@ -9,12 +10,12 @@
 namespace ipcmark::mmap_queue {
 namespace {
 
-// As in the ring: about the cost of the sleep that it may save.
-constexpr int kSpinRounds = 2000;
 // In pauses of 25 ns: until a process that sleeps runs, on a CPU that sleeps too; and until one that runs does its next
 // call.
 constexpr int kComingPauses = 1600;
 constexpr int kStreamingPauses = 32;
+static_assert(kComingPauses + kStreamingPauses <= kMostPauses);
+constexpr int kNothingCame = -1;
 
 }  // namespace
 
@@ -82,12 +83,13 @@ void View::Finish(uint32_t slot, Locks& locks) noexcept {
   Unlock(locks);
 }
 
-void View::LetOtherSideGetAhead(Side side) noexcept {
-  if (side == Side::kSend) {
-    AwaitMoreRoom(core_.depth(), [&]() noexcept { return std::min(core_.count(), core_.depth()); });
-    return;
-  }
-  PaceOf(side).lead.BeforeWait(core_.depth(), [&](uint64_t ahead, int rounds) noexcept {
+void View::LetReceiversGetAhead(int most_pauses) noexcept {
+  AwaitMoreRoom(
+      core_.depth(), [&]() noexcept { return core_.count(); }, most_pauses);
+}
+
+void View::LetSendersGetAhead() noexcept {
+  PaceOf(Side::kReceive).lead.BeforeWait(core_.depth(), [&](uint64_t ahead, int rounds) noexcept {
     bool has_come = core_.HasComeAhead(ahead);
     for (; rounds > 0 && !has_come; rounds -= kPausesPerLook) {
       Pause(kPausesPerLook);
@@ -97,10 +99,10 @@ void View::LetOtherSideGetAhead(Side side) noexcept {
   });
 }
 
-bool View::PollFor(Side side, int pauses) noexcept {
+int View::PollFor(Side side, int pauses) noexcept {
   for (;; pauses -= kPausesPerLook) {
-    if (side == Side::kSend ? core_.MayHaveRoom() : core_.MayHoldMessages()) return true;
-    if (pauses <= 0) return false;
+    if (side == Side::kSend ? core_.MayHaveRoom() : core_.MayHoldMessages()) return pauses;
+    if (pauses <= 0) return kNothingCame;
     Pause(kPausesPerLook);
   }
 }
@@ -108,28 +110,34 @@ bool View::PollFor(Side side, int pauses) noexcept {
 void View::PollForOtherSide(Side side) noexcept {
   Pace& pace = PaceOf(side);
   const std::atomic_ref has_woken(pace.has_woken);
+  int pauses = kMostPauses;
   if (has_woken.load(std::memory_order_relaxed) != 0) {
     has_woken.store(0, std::memory_order_relaxed);
     if (pace.coming.IsDue()) {
-      const bool has_come = PollFor(side, kComingPauses);
-      pace.coming.Ended(has_come);
-      if (!has_come) return;
+      const int left = PollFor(side, kComingPauses);
+      pace.coming.Ended(left != kNothingCame);
+      if (left == kNothingCame) return;
+      pauses -= kComingPauses - left;
     }
   }
   if (side == Side::kSend) {
-    LetOtherSideGetAhead(side);
+    LetReceiversGetAhead(pauses);
   } else if (pace.streaming.IsDue()) {
-    pace.streaming.Ended(PollFor(side, kStreamingPauses));
+    pace.streaming.Ended(PollFor(side, kStreamingPauses) != kNothingCame);
   }
 }
 
 void View::Spin(Side side, bool anyway) noexcept {
-  for (int round = 0; round < kSpinRounds; ++round) {
+  for (int round = 0; round < kMostPauses; ++round) {
     // The lock too: who finds it taken pauses for longer than it will be held.
     const bool is_due = side == Side::kSend ? core_.MayHaveRoom() : core_.MayHoldMessages();
     if (is_due && !Hold::IsTaken(&LockOf(side, header()))) {
-      if (anyway) LetOtherSideGetAhead(side);
-      if (side == Side::kReceive) core_.PrefetchReceive();
+      if (side == Side::kReceive) {
+        if (anyway) LetSendersGetAhead();
+        core_.PrefetchReceive();
+      } else if (anyway) {
+        LetReceiversGetAhead(kMostPauses - round);
+      }
       return;
     }
     if (!anyway && !StageHold::IsAnyHeld(core_)) return;

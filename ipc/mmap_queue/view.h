@@ -235,19 +235,20 @@ class View {
   // gets on: taking both locks to sleep would stop it, and find room for a few messages; a receiver for a moment, where
   // that has paid; and who has woken the other side, for it to come. Else two ends that outrun each other wake each
   // other for as many messages as the queue holds. Where one message waits for another none of this pays, and it
-  // sleeps.
+  // sleeps. kMostPauses in all, and nothing looks at the time meanwhile: a call may end that long after its deadline.
   void PollForOtherSide(Side side) noexcept;
-  // Whether there seemed to be something to do within so many pauses.
-  bool PollFor(Side side, int pauses) noexcept;
+  // How many of the pauses were left when there seemed to be something to do, or kNothingCame.
+  int PollFor(Side side, int pauses) noexcept;
   void NoteWoken(Side by) noexcept { std::atomic_ref(PaceOf(by).has_woken).store(1, std::memory_order_relaxed); }
   [[nodiscard]] Pace& PaceOf(Side side) const noexcept {
     return side == Side::kSend ? header().pace_of_senders : header().pace_of_receivers;
   }
-  // Polls without a lock for a bounded number of rounds, until there seems to be something to do; unless `anyway`, only
+  // Polls without a lock for kMostPauses, until there seems to be something to do; unless `anyway`, only
   // while somebody copies in a stage: its commit, or its next call, is near.
   void Spin(Side side, bool anyway) noexcept;
   // Before an end does what it has found to do: not at once, where the other side is about to do more.
-  void LetOtherSideGetAhead(Side side) noexcept;
+  void LetReceiversGetAhead(int most_pauses) noexcept;
+  void LetSendersGetAhead() noexcept;
 
   Core core_;
   int fd_ = -1;
