@@ -70,6 +70,7 @@ void Damage(Input& input, std::span<std::byte> memory) {
       {LinksOffset(kDepth, kMessageBytes), StagesOffset(kDepth, kMessageBytes) - LinksOffset(kDepth, kMessageBytes)},
       {offsetof(QueueHeader, inbox), 64},
       {0, memory.size()},
+      {offsetof(QueueHeader, pace_of_senders), 2 * sizeof(Pace)},
       {offsetof(QueueHeader, priorities), 128}};
   const auto& [start, bytes] = parts[where % std::size(parts)];
   const uint64_t at = (start + input.Take<uint32_t>() % bytes) & ~uint64_t{3};

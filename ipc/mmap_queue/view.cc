@@ -1,7 +1,5 @@
 #include "ipc/mmap_queue/view.h"
 
-#include <algorithm>
-
 #include "ipc/lead.h"
 #include "ipc/mmap_queue/notice.h"
 #include "ipc/mmap_queue/stage.h"
@@ -15,7 +13,8 @@ namespace {
 constexpr int kComingPauses = 1600;
 constexpr int kStreamingPauses = 32;
 static_assert(kComingPauses + kStreamingPauses <= kMostPauses);
-constexpr int kNothingCame = -1;
+static_assert(kComingPauses % kPausesPerLook == 0 && kStreamingPauses % kPausesPerLook == 0);
+constexpr int kNothingCame = -1;  // of PollFor
 
 }  // namespace
 

@@ -237,14 +237,15 @@ class View {
   // other for as many messages as the queue holds. Where one message waits for another none of this pays, and it
   // sleeps. kMostPauses in all, and nothing looks at the time meanwhile: a call may end that long after its deadline.
   void PollForOtherSide(Side side) noexcept;
-  // How many of the pauses were left when there seemed to be something to do, or kNothingCame.
+  // How many of the pauses were left when there seemed to be something to do, or -1: there was nothing.
   int PollFor(Side side, int pauses) noexcept;
   void NoteWoken(Side by) noexcept { std::atomic_ref(PaceOf(by).has_woken).store(1, std::memory_order_relaxed); }
   [[nodiscard]] Pace& PaceOf(Side side) const noexcept {
     return side == Side::kSend ? header().pace_of_senders : header().pace_of_receivers;
   }
-  // Polls without a lock for kMostPauses, until there seems to be something to do; unless `anyway`, only
-  // while somebody copies in a stage: its commit, or its next call, is near.
+  // Polls without a lock for at most kMostPauses (a receiver in a stream for half as many more: Lead), until there
+  // seems to be something to do; unless `anyway`, only while somebody copies in a stage: its commit, or its next call,
+  // is near.
   void Spin(Side side, bool anyway) noexcept;
   // Before an end does what it has found to do: not at once, where the other side is about to do more.
   void LetReceiversGetAhead(int most_pauses) noexcept;
