@@ -54,7 +54,7 @@ void AwaitMoreRoom(uint64_t depth, const Used& used, int most_pauses = kMostPaus
 }
 
 // Whether to try what pays only sometimes: always while it pays, else after 64 chances that are let pass, and after
-// twice as many each time that it does not pay, up to 65,536. Zeroes are a new one. It may lie in memory that others
+// twice as many each time that it does not pay, up to 4,096. Zeroes are a new one. It may lie in memory that others
 // share, and write to: whatever they write, no more chances than that are let pass in a row.
 class Trials {
  public:
@@ -74,7 +74,7 @@ class Trials {
 
  private:
   static constexpr uint32_t kFewest = 64;
-  static constexpr uint32_t kMost = 1 << 16;
+  static constexpr uint32_t kMost = 1 << 12;
 
   uint32_t chances_left_ = 0;
   uint32_t chances_let_pass_ = 0;

@@ -32,7 +32,7 @@
 
 enum { kMaxBytes = 4096, kPage = 4096, kLine = 64, kPackedBytes = 256, kPollsPerYield = 1024, kMessagesPerStamp = 64 };
 // When a receiver lets a streaming sender get ahead: ipc/lead.h and ipc/sysv_shm/ring_layout.h say why.
-enum { kMostLead = 128, kLeadRounds = 16, kLeadRoundsPerMessage = 4, kMinWaits = 64, kMaxWaits = 1 << 16 };
+enum { kMostLead = 128, kLeadRounds = 16, kLeadRoundsPerMessage = 4, kMinWaits = 64, kMaxWaits = 1 << 12 };
 // When a sender lets its receiver get ahead: likewise.
 enum { kRoomAtOnce = 512, kPausesPerLook = 4, kMostPausesPerLook = 256, kMostPauses = 2000, kIdleLooks = 8 };
 
@@ -104,10 +104,10 @@ INLINE bool HasRoom(struct End* end) {
 static void AwaitMoreRoom(struct End* end) {
   const uint64_t enough = end->depth / 2 < kRoomAtOnce ? end->depth / 2 : kRoomAtOnce;
   int pauses = kPausesPerLook;
-  for (int idle = 0, paused = 0;
-       end->next - end->head + enough > end->depth && idle < kIdleLooks && paused < kMostPauses;) {
-    for (int i = 0; i < pauses; ++i) SPIN_HINT();
-    paused += pauses;
+  for (int idle = 0, left = kMostPauses;
+       end->next - end->head + enough > end->depth && idle < kIdleLooks && left > 0;) {
+    for (int i = 0; i < (pauses < left ? pauses : left); ++i) SPIN_HINT();
+    left -= pauses + kPausesPerLook;
     const uint64_t before = end->head;
     HasRoom(end);
     const bool gets_on = end->head != before;
