@@ -117,6 +117,15 @@ TEST(BenchHelp, SaysWhatItIsForWithExamplesAndExitCodes) {
                                  HasSubstr("exit codes: 0 fine")));
 }
 
+// Whatever a case of one suite alone is too large for on this system is skipped.
+TEST(BenchList, ShowsEverySuite) {
+  for (const char* suite : {"smoke", "quick", "full"}) {
+    const Outcome outcome = RunBench({std::string("--suite=") + suite, "--benchmark_list_tests"});
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("RoundTrip/pipe/block/8/manual_time\n"));
+  }
+}
+
 TEST(BenchList, ShowsWhatTheFilterSelectsAndMeasuresNothing) {
   for (const char* flag : {"--benchmark_list_tests", "--benchmark_list_tests=1"}) {
     Program program({"--suite=smoke", "--primitives=sysv_shm,mmap_queue,pipe", "--bytes=8", flag,

@@ -1,6 +1,7 @@
 #include "bench/flags.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
@@ -27,7 +28,9 @@ absl::StatusOr<std::vector<Int>> ParseNumbers(const std::string& flag, const std
   for (const std::string& part : std::vector<std::string>(absl::StrSplit(value, ','))) {
     Int number = 0;
     if (!absl::SimpleAtoi(part, &number)) {
-      return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", value, ": \"", part, "\" is no number"));
+      return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", value, ": \"", part, "\" is no number up to ",
+                                                     std::numeric_limits<Int>::max(),
+                                                     "; give whole numbers with commas between them"));
     }
     numbers.push_back(number);
   }
@@ -293,9 +296,9 @@ usage: ./bazelw run //bench -- [flags]
                       filter that begins with - leaves them out
   --samples=FILE      keeps every raw sample, in the order taken
   --benchmark_...     every flag of Google Benchmark: --benchmark_filter=REGEX, --benchmark_repetitions=N,
-                      --benchmark_min_time=SECONDS or a count such as 1000x, --benchmark_list_tests,
+                      --benchmark_min_time=SECONDS or a count such as 1000x (a run that takes 60 s and ten times as
+                      long, or 60 s and 1 ms a message, is killed and fails), --benchmark_list_tests,
                       --benchmark_enable_random_interleaving=false (default: true with several repetitions),
-                      (a run that takes 60 s and ten times as long, or 60 s and 1 ms a message, is killed and fails),
                       --benchmark_format=json|csv|console,
                       --benchmark_out=FILE (default: a new file under results/runs),
                       --benchmark_out_format=json|csv|console

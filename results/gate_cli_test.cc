@@ -153,6 +153,17 @@ TEST_F(GateCli, BadInputIsOneSentenceAndExitCodeTwo) {
   EXPECT_THAT(Gate({"--help"}).output, HasSubstr("exit codes"));
 }
 
+TEST_F(GateCli, AFileThatCannotBeWrittenIsRefusedBeforeAnythingIsMeasured) {
+  for (const std::string flag : {"--json=", "--markdown=", "--junit="}) {
+    for (const std::string path : {folder_ / "nosuch" / "file", folder_ / "tmp"}) {
+      const Outcome outcome = Gate(Short(Synthetic(), Synthetic()) + std::vector<std::string>{flag + path});
+      EXPECT_EQ(outcome.exit_code, 2) << flag << path << outcome.output;
+      EXPECT_EQ(outcome.error.rfind("gate: " + path + ": it cannot be written; ", 0), 0U) << outcome.error;
+      EXPECT_THAT(outcome.error, Not(HasSubstr("seed")));
+    }
+  }
+}
+
 TEST_F(GateCli, CalibratePrintsSharesWithBounds) {
   const std::string calibrate = fs::absolute("results/calibrate");
   Outcome outcome = RunProgram({calibrate, "--binary=" + Synthetic(), "--budget=3s", "--suites=10"}, environment_);

@@ -122,6 +122,10 @@ int Main(const std::vector<std::string>& arguments) {
   // Bazel's test protocol; see perf_gate.bzl.
   const char* xml = std::getenv("XML_OUTPUT_FILE");
   if (options->junit.empty() && xml != nullptr) options->junit = xml;
+  for (const std::string& path : {options->json, options->markdown, options->junit}) {
+    if (path.empty()) continue;
+    if (absl::Status status = CheckWritable(path); !status.ok()) return Fail(status);
+  }
   CatchInterrupts();
   const absl::StatusOr<std::unique_ptr<Janitor>> janitor = Janitor::Start();
   if (!janitor.ok()) return Fail(janitor.status());

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <vector>
 
@@ -95,6 +96,15 @@ std::string AdviceLines(const GateReport& report, const std::string& bullet,
 
 std::string Xml(const std::string& text) {
   return absl::StrReplaceAll(PrintableUtf8(text), {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
+}
+
+// What is written first, beside `path`.
+std::string PartOf(const std::string& path) { return absl::StrCat(path, ".part.", getpid()); }
+
+absl::Status NotWritable(const std::string& path) {
+  return absl::UnavailableError(absl::StrCat(path,
+                                             ": it cannot be written; choose a file in an existing folder that "
+                                             "you can write to and that has room"));
 }
 
 }  // namespace
@@ -193,16 +203,23 @@ std::string GateJunit(const GateReport& report) {
       report.rows.size(), failures, errors, skipped, report.seconds, cases);
 }
 
+absl::Status CheckWritable(const std::string& path) {
+  const std::string part = PartOf(path);
+  const bool opens = std::ofstream(part, std::ios::binary).is_open();
+  unlink(part.c_str());
+  std::error_code error;
+  if (opens && !std::filesystem::is_directory(path, error)) return absl::OkStatus();
+  return NotWritable(path);
+}
+
 absl::Status WriteFile(const std::string& path, const std::string& text) {
-  const std::string part = absl::StrCat(path, ".part.", getpid());
+  const std::string part = PartOf(path);
   std::ofstream file(part, std::ios::binary);
   file << text;
   file.close();
   if (!file.fail() && std::rename(part.c_str(), path.c_str()) == 0) return absl::OkStatus();
   unlink(part.c_str());
-  return absl::UnavailableError(absl::StrCat(path,
-                                             ": it cannot be written; choose a file in an existing folder that "
-                                             "you can write to and that has room"));
+  return NotWritable(path);
 }
 
 }  // namespace ipcmark::results

@@ -17,6 +17,8 @@ std::string GateMarkdown(const GateReport& report);
 // One test case a benchmark: a FAIL is a failure, what has no number an error, INCONCLUSIVE skipped.
 std::string GateJunit(const GateReport& report);
 
+// Whether WriteFile could write there; asked before minutes are measured for a file that nobody gets.
+absl::Status CheckWritable(const std::string& path);
 // Unavailable, with the reason, when `path` cannot be written; there is the whole file or none.
 absl::Status WriteFile(const std::string& path, const std::string& text);
 

@@ -233,7 +233,7 @@ each trial every invariant is checked. --list ends with the faults and the invar
                      one, which is printed). How the processes interleave is the machine's, and how many strikes fit into
                      the time of traffic: the first one always happens, so a replay may need some tries
   --scenario=REGEX   run the scenarios in whose names REGEX (POSIX extended) is found (default: all)
-  --primitive=NAME,...  only these primitives
+  --primitive=NAME,...  only these primitives (the first part of a scenario's name)
   --fault=NAME,...      only these faults
   --invariant=NAME,...  check only these invariants
   --minimize-seconds=N  for so long look for a smaller trial that breaks the same (default 10, 0: do not)
@@ -265,8 +265,8 @@ Examples:
 A broken scenario prints the command that replays its trial, and is not run again. Ctrl-C ends the run with the summary
 so far.
 
-Exit status: 0 nothing was broken in what was run (the summary says what was not reached, after Ctrl-C or when the time
-was up), 1 an invariant was broken, 2 bad usage or the system refused (its words say what).
+Exit status: 0 nothing was broken in what was run (the summary says how many scenarios were not reached, after Ctrl-C or
+when the time was up; --json= has each of them with 0 trials), 1 an invariant was broken, 2 bad usage or the system refused (its words say what).
 )");
 }
 

@@ -160,7 +160,14 @@ absl::Status Refused(QueueSize size, int err) {
           "its own (%s); sysctl fs.mqueue.msg_max=%d fs.mqueue.msgsize_max=%d",
           call, os::ErrnoName(err), size.depth_messages, size.message_bytes));
     case EMFILE:
-      if (AccountedBytes(size) <= limit.rlim_max) break;
+      // Of descriptors there are none left either.
+      if (!os::Fd(open("/", O_PATH | O_CLOEXEC)).valid()) break;
+      if (AccountedBytes(size) <= limit.rlim_max) {
+        return absl::UnimplementedError(
+            absl::StrFormat("%s: it counts as %d bytes, and this user's other queues leave less of RLIMIT_MSGQUEUE, "
+                            "which is %d; end them or raise it (ulimit -q %d as root)",
+                            call, AccountedBytes(size), limit.rlim_max, limit.rlim_max + AccountedBytes(size)));
+      }
       return absl::UnimplementedError(
           absl::StrFormat("%s: it counts as %d bytes and RLIMIT_MSGQUEUE is %d; raise it (ulimit -q %d as root)", call,
                           AccountedBytes(size), limit.rlim_max, AccountedBytes(size)));
@@ -170,7 +177,7 @@ absl::Status Refused(QueueSize size, int err) {
       break;
   }
   return os::SyscallError(call, err,
-                          err == EMFILE   ? "other queues of this user use up RLIMIT_MSGQUEUE: end them or raise it"
+                          err == EMFILE   ? "close descriptors or raise RLIMIT_NOFILE (ulimit -n)"
                           : err == ENOSPC ? "raise fs.mqueue.queues_max"
                                           : "");
 }

@@ -83,10 +83,10 @@ class Channel {
   };
 
   // The queue's known weakness: a receiver that is killed when a message has woken it counts as on its way for
-  // kTransitNanos of ipc/mmap_queue/view.h, since nobody can tell it from one that has no CPU. One message that comes to
-  // the empty queue in that time is announced to nobody. So where ends were killed or have left without closing, and only
-  // there, the check of notifications begins after it. Without this pause it missed one in 9 of 11 trials with SIGKILL
-  // and in 10 of 11 with exits; under all other faults, where there is none, in none of 634.
+  // kTransitNanos of ipc/mmap_queue/view.h, since nobody can tell it from one that has no CPU. One message that comes
+  // to the empty queue in that time is announced to nobody. So where ends were killed or have left without closing, and
+  // only there, the check of notifications begins after it. Without this pause it missed one in 9 of 11 trials with
+  // SIGKILL and in 10 of 11 with exits; under all other faults, where there is none, in none of 634.
   static constexpr int64_t kNoticeSettlingNanos = 110'000'000;
 
   static absl::StatusOr<Channel> Create(const Geometry& geometry) {
