@@ -27,6 +27,7 @@ struct Delivery {
 struct StreamPosition {
   uint32_t sender = 0;
   uint64_t sequence = 0;
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the comparison's 0 for a pointer
   friend auto operator<=>(const StreamPosition&, const StreamPosition&) = default;
 };
 

@@ -60,7 +60,7 @@ struct End {
 
 // In the middle of a page, as bench/slice.h has it.
 static _Alignas(kPage) uint64_t page_and_words[(kPage / 2 + kMaxBytes) / 8];
-static uint64_t* const words = page_and_words + kPage / 2 / 8;
+static uint64_t* const kWords = page_and_words + kPage / 2 / 8;
 static int peer = -1;  // pidfd of the other process
 
 INLINE _Atomic uint64_t* Commit(const struct End* end, uint64_t slot) {
@@ -151,9 +151,9 @@ INLINE void CopyFresh(char* to, const char* from, uint32_t bytes) {
 }
 
 INLINE void Send(struct End* end, uint64_t n, uint32_t bytes, bool blocks) {
-  WriteWords(words, n, bytes);
+  WriteWords(kWords, n, bytes);
   if (end->next - end->head >= end->depth) AwaitRoom(end, blocks);
-  CopyFresh(end->payloads + end->slot * end->payload_bytes, (const char*)words, bytes);
+  CopyFresh(end->payloads + end->slot * end->payload_bytes, (const char*)kWords, bytes);
   const uint64_t commit = (end->next + 1) << 32 | bytes;
   if (blocks) {
     atomic_store(Commit(end, end->slot), commit);
@@ -219,7 +219,7 @@ INLINE void Receive(struct End* end, uint64_t n, uint32_t bytes, bool blocks) {
   if (!IsCommitted(commit, end->next)) commit = AwaitMessage(end, bytes, blocks);
   if ((uint32_t)commit != bytes) Die("another length");
   char* payload = end->payloads + end->slot * end->payload_bytes;
-  memcpy(words, payload, bytes);
+  memcpy(kWords, payload, bytes);
   // The lines become the receiver's, so that the sender need not wait for the rights to each (ipc/copy.h, HandBack).
   if (!blocks || bytes > kPackedBytes) {
     for (uint32_t i = 0; i + kLine <= bytes; i += kLine) {
@@ -235,7 +235,7 @@ INLINE void Receive(struct End* end, uint64_t n, uint32_t bytes, bool blocks) {
     atomic_store_explicit(&end->header->head, end->next, memory_order_release);
     if (atomic_load_explicit(&end->header->sender_sleeps, memory_order_relaxed) & 1) Wake(&end->header->sender_sleeps);
   }
-  if (!IsMessage(words, n, bytes)) Die("another message");
+  if (!IsMessage(kWords, n, bytes)) Die("another message");
 }
 
 // In a System V segment, which goes when the last process does.
