@@ -122,7 +122,9 @@ void View::PollForOtherSide(Side side) noexcept {
   if (side == Side::kSend) {
     LetReceiversGetAhead(pauses);
   } else if (pace.streaming.IsDue()) {
-    pace.streaming.Ended(PollFor(side, kStreamingPauses) != kNothingCame);
+    const bool is_streaming = PollFor(side, kStreamingPauses) != kNothingCame;
+    pace.streaming.Ended(is_streaming);
+    if (is_streaming) LetSendersGetAhead();
   }
 }
 

@@ -233,9 +233,10 @@ class View {
   }
   // Of ends that do not poll: they do not go to sleep in the middle of a stream. A sender waits as long as the receiver
   // gets on: taking both locks to sleep would stop it, and find room for a few messages; a receiver for a moment, where
-  // that has paid; and who has woken the other side, for it to come. Else two ends that outrun each other wake each
-  // other for as many messages as the queue holds. Where one message waits for another none of this pays, and it
-  // sleeps. kMostPauses in all, and nothing looks at the time meanwhile: a call may end that long after its deadline.
+  // that has paid, and then for senders to get ahead; and who has woken the other side, for it to come. Else two ends
+  // that outrun each other wake each other for as many messages as the queue holds. Where one message waits for another
+  // none of this pays, and it sleeps. kMostPauses in all, for a receiver about half as many more, and nothing looks at
+  // the time meanwhile: a call may end that long after its deadline.
   void PollForOtherSide(Side side) noexcept;
   // How many of the pauses were left when there seemed to be something to do, or -1: there was nothing.
   int PollFor(Side side, int pauses) noexcept;
