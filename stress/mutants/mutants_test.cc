@@ -154,9 +154,8 @@ const Case kCases[] = {
     {"DropsOfABroadcastThatMisses", Entry<Cast, Defect::kDrops>(), 1, 3, "none", "no_loss", "",
      SlowReceiver::kMissesMessages},
     {"RepeatsOfABroadcast", Entry<Cast, Defect::kRepeats>(), 1, 3, "none", "no_duplicate"},
-    // A torn or a late message does not say how far its receiver has come.
-    {"OverwritesOfABroadcast", Entry<Cast, Defect::kOverwrites>(), 1, 3, "none", "no_tear", "depth"},
-    {"SwapsOfABroadcast", Entry<Cast, Defect::kSwaps>(), 1, 3, "none", "order", "no_loss depth"},
+    {"OverwritesOfABroadcast", Entry<Cast, Defect::kOverwrites>(), 1, 3, "none", "no_tear"},
+    {"SwapsOfABroadcast", Entry<Cast, Defect::kSwaps>(), 1, 3, "none", "order", "no_loss"},
     {"OverwritesUnread", Entry<Cast, Defect::kOverwritesUnread>(), 1, 3, "none", "no_loss", "depth capacity"},
     {"Miscounts", Entry<Cast, Defect::kMiscounts>(), 1, 3, "none", "no_loss", "capacity",
      SlowReceiver::kMissesMessages},
