@@ -217,9 +217,9 @@ void Core::Drain(bool* damaged) noexcept {
     }
     PrefetchSlot(index);
     Link(index, PriorityOfCell(cell));
-    side.drained.store(drained + 1, std::memory_order_release);
-    // Hands the line back (copy.h).
+    // Hands the line back (copy.h). Before a sender can hear that the cell is free: it would lose the next message.
     if ((drained + 1) % kCellsPerLine == 0) its_cell.store(EmptiedCell(cell), std::memory_order_relaxed);
+    side.drained.store(drained + 1, std::memory_order_release);
   }
   side.raised_seen = raised;
 }
