@@ -37,7 +37,7 @@ TEST(StressSweep, SweepsTheInstructionsThatItIsTold) {
   const Outcome outcome = RunProgram(kStress, "--sweep --seed=1 --scenario='^kernel_mq/receive$' --points=5:9");
   if (outcome.err.find("ptrace") != std::string::npos) GTEST_SKIP() << outcome.err;
   EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr(" points, 4 kills, 5 survivors, 0 points broken, "));
+  EXPECT_THAT(outcome.out, HasSubstr(" points, 4 kills, 0 held, 5 survivors, 0 points broken, "));
 }
 
 TEST(StressSweep, WritesASweepAsJsonFromWhichItCanGoOn) {

@@ -246,7 +246,8 @@ each trial every invariant is checked. --list ends with the faults and the invar
                      default; where they are refused, a janitor), janitor (a process that outlives the run), none
   --sweep            instead: SIGKILL at every instruction and inside every system call of each call of what promises to
                      survive it (send, receive, open, close, create, ...); --scenario chooses among names like
-                     mmap_queue/send, --trials=N tries N points of each call
+                     mmap_queue/send, --trials=N tries N points of each call.
+                     Calls named held_... are held at each instruction, while another process acts, instead of killed
   --points=FROM:TO   of a sweep: only these points of each call; --points=syscalls: before, inside and behind each
                      system call
   --list             print the scenarios (with --sweep: the calls), and what is skipped and why

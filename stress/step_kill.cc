@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <iterator>
 #include <unordered_map>
 
@@ -24,8 +25,9 @@ namespace ipcmark::stress {
 namespace {
 
 // A recorded call crawls: it must get to sleep before its deadline. The others are over in microseconds.
-constexpr int64_t kRecordedTimeoutNanos = 45'000'000;
 constexpr int64_t kTimeoutNanos = 2'000'000;
+// A system call that took so long has slept.
+constexpr int64_t kSleptNanos = 10'000'000;
 // Between two looks at a survivor that has not ended.
 constexpr int64_t kLookNanos = 5'000'000;
 
@@ -45,7 +47,12 @@ class Sweeper {
     for (const SystemCall& call : record_.system_calls) {
       sweep_.system_calls.push_back({call.step, SystemCallName(call.number)});
     }
-    sweep_.end = Instructions() + record_.system_calls.size();
+    sweep_.end = Instructions() + (holds_ ? 0 : record_.system_calls.size());
+    if (holds_until_sleep_) {
+      const auto sleep =
+          std::ranges::find_if(record_.system_calls, [](auto& call) { return call.nanos > kSleptNanos; });
+      if (sleep != record_.system_calls.end()) sweep_.end = sleep->step + 1;
+    }
     const std::vector<uint64_t> all = AllPoints();
     sweep_.points = all.size();
     if (!sweep_.broken.empty()) return sweep_;
@@ -84,7 +91,8 @@ class Sweeper {
     std::vector<uint64_t> points;
     std::unordered_map<uint64_t, uint32_t> passes;
     for (uint64_t n = 0; n < sweep_.end; ++n) {
-      if (n >= Instructions() || ++passes[record_.addresses[n]] <= kMostPasses) points.push_back(n);
+      const uint32_t most = holds_ ? kMostHeldPasses : kMostPasses;
+      if (n >= Instructions() || ++passes[record_.addresses[n]] <= most) points.push_back(n);
     }
     return points;
   }
@@ -123,6 +131,7 @@ class Sweeper {
     // No words of a survivor: the parent could not do its part.
     if (!prepared_) return seen;
     sweep_.trials += records ? 0 : 1;
+    sweep_.held += !records && holds_ ? 1 : 0;
     sweep_.reached += !records && reached_ ? 1 : 0;
     if (!seen.ok()) {
       sweep_.broken.push_back({n, records ? "with nobody killed" : Where(n), std::string(seen.message())});
@@ -143,6 +152,8 @@ class Sweeper {
     absl::StatusOr<std::unique_ptr<SweptCase>> swept = request_.make_case(notes());
     if (!swept.ok()) return swept.status();
     if (patient) (*swept)->BePatient();
+    holds_ = (*swept)->holds();
+    holds_until_sleep_ = (*swept)->holds_until_sleep();
     absl::Status status = (*swept)->Prepare();
     if (!status.ok()) return status;
     int bystander = -1;
@@ -151,9 +162,12 @@ class Sweeper {
       if (!spawned.ok()) return spawned.status();
       bystander = *spawned;
     }
-    const absl::StatusOr<bool> finished = RunVictim(n, **swept);
+    const absl::StatusOr<bool> finished = RunVictim(n, **swept, bystander < 0 ? -1 : group->pid(bystander));
     const int64_t starved_before_nanos = StarvedNanos();
-    if (!finished.ok()) return finished.status();
+    if (!finished.ok()) {
+      prepared_ = absl::IsAborted(finished.status()) || absl::IsDeadlineExceeded(finished.status());
+      return finished.status();
+    }
     const absl::StatusOr<int> survivor = group->Spawn(
         "a survivor", os::kAnyCpu, [&](os::Gate&) { return Live([&] { return (*swept)->Check(*finished); }); });
     if (!survivor.ok()) return survivor.status();
@@ -197,28 +211,57 @@ class Sweeper {
     return spawned;
   }
 
-  // Whether it had returned from its call.
-  absl::StatusOr<bool> RunVictim(uint64_t n, SweptCase& swept) {
+  // Whether it had returned from its call. kAborted, kDeadlineExceeded: what was seen of a victim that was held.
+  absl::StatusOr<bool> RunVictim(uint64_t n, SweptCase& swept, pid_t bystander) {
     const bool records = record_.addresses.empty();
-    const int64_t timeout_nanos = records ? kRecordedTimeoutNanos : kTimeoutNanos;
+    const int64_t timeout_nanos = records ? kRecordedTimeoutNanos : holds_ ? kHeldTimeoutNanos : kTimeoutNanos;
     Victim victim([&] { swept.BeforeCall(); }, [&] { swept.Call(timeout_nanos); },
-                  swept.kills_in_its_thread() ? Victim::Led::kItsThread : Victim::Led::kCaller);
+                  swept.kills_in_its_thread() ? Victim::Led::kItsThread : Victim::Led::kCaller,
+                  [&] { NoteAfterCall(swept.AfterCall()); });
     if (!victim.ready()) return absl::UnavailableError("the victim could not be traced");
     victim_pid_ = victim.pid();
     EntrustToJanitor(victim_pid_);
     if (records) {
       record_ = victim.Record();
     } else if (n < Instructions()) {
+      // It may poll for less long than it was seen to.
+      if (holds_until_sleep_) victim.StopAsleep();
       reached_ = victim.RunTo(record_, n);
     } else {
       reached_ = victim.RunInto(record_, record_.system_calls[n - Instructions()]);
     }
+    absl::Status let_go;
+    if (holds_) let_go = HoldAndLetGo(victim, bystander);
     const bool finished = victim.finished();
     victim.Kill();
     notes()->killed_nanos = os::MonotonicNanos();
     notes()->killed = 1;
     os::WakeAllOnFutex(notes()->killed);
+    if (!let_go.ok()) return let_go;
     return finished;
+  }
+
+  void NoteAfterCall(const absl::Status& status) {
+    notes()->code_after_call = status.code();
+    snprintf(notes()->words_after_call, sizeof(notes()->words_after_call), "%s", std::string(status.message()).c_str());
+  }
+
+  absl::Status HoldAndLetGo(Victim& victim, pid_t rival) {
+    notes()->held = 1;
+    os::WakeAllOnFutex(notes()->held);
+    Patience with_rival(kHangNanos);
+    const auto is_acting = [&] {
+      const RivalState state = notes()->rival;
+      return state == RivalState::kWaits || (state == RivalState::kActs && !os::IsAsleep(rival));
+    };
+    while (is_acting() && !with_rival.IsOver([&] { return std::vector<pid_t>{rival}; })) sched_yield();
+    const pid_t pid = victim.pid();
+    notes()->let_go_nanos = os::MonotonicNanos();
+    Patience with_victim(kHangNanos);
+    if (!victim.LetGo([&] { return with_victim.IsOver([&] { return std::vector<pid_t>{pid}; }); })) {
+      return absl::AbortedError("the one that was held does not come to its end");
+    }
+    return {notes()->code_after_call, notes()->words_after_call};
   }
 
   static absl::Status Outcome(os::ProcessGroup& group, int child) {
@@ -239,6 +282,8 @@ class Sweeper {
   // Of the last try.
   bool prepared_ = false;
   bool reached_ = false;
+  bool holds_ = false;
+  bool holds_until_sleep_ = false;
   pid_t victim_pid_ = -1;
   int64_t recovery_nanos_ = 0;
 };

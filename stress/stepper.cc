@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "ipc/os/clock.h"
 #include "ipc/os/die_with.h"
 #include "ipc/os/process_state.h"
 
@@ -103,7 +104,8 @@ absl::Status MayStep() {
                               "seccomp filter) or leave out --sweep");
 }
 
-Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call, Led led) {
+Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call, Led led,
+               absl::FunctionRef<void()> after) {
   const pid_t parent = getpid();
   pid_ = fork();
   led_ = pid_;
@@ -121,6 +123,7 @@ Victim::Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call
     call();
     // Not raise(3): one system call and no more than it takes, since all of this is recorded, too.
     syscall(SYS_tgkill, self, self, kMarker);
+    after();
     _exit(0);
   }
   int status = 0;
@@ -153,12 +156,22 @@ void Victim::StopOtherThreads() {
 bool Victim::Resume(int request) {
   int status = 0;
   do {
-    stopped_ = ptrace(static_cast<__ptrace_request>(request), led_, nullptr, nullptr) == 0 &&
-               waitpid(led_, &status, __WALL) == led_ && WIFSTOPPED(status);
+    stopped_ = ptrace(static_cast<__ptrace_request>(request), led_, nullptr, nullptr) == 0 && AwaitStop(&status);
     // In the system call that has made a thread: on, to where it comes back.
   } while (stopped_ && status >> 16 == PTRACE_EVENT_CLONE);
   finished_ = stopped_ && WSTOPSIG(status) == kMarker;
   return stopped_ && !finished_;
+}
+
+bool Victim::AwaitStop(int* status) const {
+  bool is_told_to_stop = false;
+  pid_t seen = 0;
+  while (stops_asleep_ && (seen = waitpid(led_, status, WNOHANG | __WALL)) == 0) {
+    if (!is_told_to_stop && os::IsAsleep(led_)) is_told_to_stop = kill(led_, SIGSTOP) == 0;
+    sched_yield();
+  }
+  if (!stops_asleep_) seen = waitpid(led_, status, __WALL);
+  return seen == led_ && WIFSTOPPED(*status);
 }
 
 uint64_t Victim::Address() const {
@@ -167,14 +180,18 @@ uint64_t Victim::Address() const {
 
 Steps Victim::Record() {
   Steps steps;
-  do {
+  for (bool goes_on = true; goes_on;) {
     const uint64_t address = Address();
     const auto code = static_cast<uint64_t>(ptrace(PTRACE_PEEKTEXT, led_, address, nullptr));
-    if ((code & 0xffff) == kEnterKernel) {
-      steps.system_calls.push_back({steps.addresses.size(), ptrace(PTRACE_PEEKUSER, led_, kNumberOffset, nullptr)});
+    const bool enters_kernel = (code & 0xffff) == kEnterKernel;
+    if (enters_kernel) {
+      steps.system_calls.push_back({steps.addresses.size(), ptrace(PTRACE_PEEKUSER, led_, kNumberOffset, nullptr), 0});
     }
     steps.addresses.push_back(address);
-  } while (Resume(PTRACE_SINGLESTEP));
+    const int64_t began_nanos = enters_kernel ? os::MonotonicNanos() : 0;
+    goes_on = Resume(PTRACE_SINGLESTEP);
+    if (enters_kernel) steps.system_calls.back().nanos = os::MonotonicNanos() - began_nanos;
+  }
   // That of the marker.
   if (finished_ && !steps.system_calls.empty()) steps.system_calls.pop_back();
   return steps;
@@ -210,6 +227,23 @@ bool Victim::RunTo(const Steps& record, uint64_t n) {
   return true;
 }
 
+bool Victim::LetGo(absl::FunctionRef<bool()> is_over) {
+  int status = 0;
+  const auto await = [&] {
+    pid_t seen = 0;
+    while ((seen = waitpid(pid_, &status, WNOHANG | __WALL)) == 0 && !is_over()) sched_yield();
+    return seen == pid_;
+  };
+  if (!stopped_ || led_ != pid_) return false;
+  if (!finished_) {
+    stopped_ = ptrace(PTRACE_CONT, pid_, nullptr, nullptr) == 0 && await() && WIFSTOPPED(status);
+    finished_ = stopped_ && WSTOPSIG(status) == kMarker;
+  }
+  if (!finished_ || ptrace(PTRACE_DETACH, pid_, nullptr, nullptr) != 0 || !await()) return false;
+  pid_ = -1;
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 bool Victim::RunInto(const Steps& record, const SystemCall& call) {
   if (!RunTo(record, call.step)) return false;
   if (ptrace(PTRACE_SINGLESTEP, led_, nullptr, nullptr) != 0) return false;
@@ -227,7 +261,9 @@ absl::Status MayStep() {
   return absl::UnavailableError(
       "stepping with ptrace(2) is written for x86-64 only; leave out --sweep on this machine");
 }
-Victim::Victim(absl::FunctionRef<void()>, absl::FunctionRef<void()>, Led) : pid_(-1), led_(-1) {}
+Victim::Victim(absl::FunctionRef<void()>, absl::FunctionRef<void()>, Led, absl::FunctionRef<void()>)
+    : pid_(-1), led_(-1) {}
+bool Victim::LetGo(absl::FunctionRef<bool()>) { return false; }
 void Victim::EndOfThread() {}
 void Victim::LeadItsThread() {}
 void Victim::StopOtherThreads() {}

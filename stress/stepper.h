@@ -25,6 +25,7 @@ absl::Status MayStep();
 struct SystemCall {
   uint64_t step;   // of the instruction that enters the kernel; the next one is where it comes back
   int64_t number;  // syscall(2)
+  int64_t nanos;   // that it took
 };
 // "futex", or "system call 999" for what this library does not use.
 std::string SystemCallName(int64_t number);
@@ -41,8 +42,11 @@ class Victim {
   // over, from where it sleeps to where it calls EndOfThread.
   enum class Led : uint8_t { kCaller, kItsThread };
 
-  // Forks a process that prepares itself and stands before `call` (or behind it, see above) when this returns.
-  Victim(absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call, Led led = Led::kCaller);
+  // Forks a process that prepares itself and stands before `call` (or behind it, see above) when this returns. `after`
+  // is for a victim that is let go.
+  Victim(
+      absl::FunctionRef<void()> prepare, absl::FunctionRef<void()> call, Led led = Led::kCaller,
+      absl::FunctionRef<void()> after = [] {});
   Victim(const Victim&) = delete;
   Victim& operator=(const Victim&) = delete;
   ~Victim() { Kill(); }
@@ -54,12 +58,17 @@ class Victim {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
 
+  // From now on it is stopped where it falls asleep, too: there a run to somewhere else ends.
+  void StopAsleep() { stops_asleep_ = true; }
   // Leads it through its whole call.
   Steps Record();
   // Runs it to before instruction `n` of such a record. False when it took another way.
   bool RunTo(const Steps& record, uint64_t n);
   // Runs it into a system call of such a record: it is asleep there, or has come back from it already. False as above.
   bool RunInto(const Steps& record, const SystemCall& call);
+  // Lets it finish its call and what comes after, and waits for its end, until `is_over`. False when it has not ended
+  // by then, or not in peace.
+  bool LetGo(absl::FunctionRef<bool()> is_over);
   // SIGKILL, and waits for its end.
   void Kill();
 
@@ -73,6 +82,8 @@ class Victim {
   // Lets the call happen, and goes over to the thread.
   void LeadItsThread();
   bool Resume(int request);
+  // Until it stops.
+  bool AwaitStop(int* status) const;
   [[nodiscard]] uint64_t Address() const;
   // Until it is about to execute the instruction at `address` the next time.
   bool RunToAddress(uint64_t address);
@@ -81,6 +92,7 @@ class Victim {
   pid_t led_;  // the thread
   bool stopped_ = false;
   bool finished_ = false;
+  bool stops_asleep_ = false;
 };
 
 }  // namespace ipcmark::stress

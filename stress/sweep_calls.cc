@@ -22,6 +22,7 @@ std::vector<SweptCall> SweptCallsOf(const std::string& name, const Capabilities&
   if (WhyNotSwept(capabilities) != nullptr) return calls;
   Append(capabilities.broadcasts ? BroadcastCalls(make_subject) : TransferCalls(make_subject), &calls);
   calls.push_back(CreateCall(make_subject));
+  Append(HeldCalls(capabilities, make_subject), &calls);
   // What lies beneath a primitive is swept once, with the primitive that is named after it.
   if (name == "mmap_queue") Append(QueueCalls(), &calls);
   if (name == "sysv_shm") Append(SegmentCalls(), &calls);

@@ -6,6 +6,7 @@
 //   SweptCall        a call by its name
 //   SweptCallsOf     all calls of a primitive
 //   TransferCalls, BroadcastCalls, CreateCall   those that every primitive has, by what it promises
+//   HeldCalls        the same ones' transfers, held instead of killed
 //   QueueCalls       of the named queue beneath mmap_queue: create, open, unlink, close, notify
 //   SegmentCalls     of the segments beneath sysv_shm: create, attach, detach, remove
 
@@ -37,6 +38,7 @@ const char* WhyNotSwept(const Capabilities& capabilities);
 
 std::vector<SweptCall> TransferCalls(MakeSubjectFunction make_subject);
 std::vector<SweptCall> BroadcastCalls(MakeSubjectFunction make_subject);
+std::vector<SweptCall> HeldCalls(const Capabilities& capabilities, MakeSubjectFunction make_subject);
 SweptCall CreateCall(MakeSubjectFunction make_subject);
 std::vector<SweptCall> QueueCalls(mmap_queue::Policy policy = mmap_queue::Policy::kRobust);
 std::vector<SweptCall> SegmentCalls();

@@ -105,13 +105,15 @@ class Command {
     for (const Row& row : rows_) {
       all.points += row.sweep.points;
       all.trials += row.sweep.trials;
+      all.held += row.sweep.held;
       all.survivors += row.sweep.survivors;
       all.repeated += row.sweep.repeated;
       broken += row.sweep.broken.size();
       if (worst == nullptr || row.sweep.worst_recovery_nanos > worst->sweep.worst_recovery_nanos) worst = &row;
     }
-    absl::PrintF("%d calls, %d points, %d kills, %d survivors, %d points broken, %.0f s\n", rows_.size(), all.points,
-                 all.trials, all.survivors, broken, Millis(os::MonotonicNanos() - begin_nanos_) / 1e3);
+    absl::PrintF("%d calls, %d points, %d kills, %d held, %d survivors, %d points broken, %.0f s\n", rows_.size(),
+                 all.points, all.trials - all.held, all.held, all.survivors, broken,
+                 Millis(os::MonotonicNanos() - begin_nanos_) / 1e3);
     if (worst != nullptr) {
       absl::PrintF(
           "the longest recovery: %.3f ms, at point %d of %s; %d points took more than one attempt, with patience\n",
@@ -179,8 +181,8 @@ class Command {
     absl::PrintF("%-32s %7d %7d %7d %9d %12.3f %7.1f  %s\n", row.name(), sweep.points, sweep.trials, sweep.reached,
                  sweep.survivors, Millis(sweep.worst_recovery_nanos), Millis(row.nanos) / 1e3, result);
     for (const BrokenPoint& broken : sweep.broken) {
-      absl::PrintF("BROKEN %s: killed %s, point %d of 0:%d: expected its promises to hold, seen %s\n", row.name(),
-                   broken.where, broken.point, sweep.end, broken.seen);
+      absl::PrintF("BROKEN %s: %s %s, point %d of 0:%d: expected its promises to hold, seen %s\n", row.name(),
+                   sweep.held != 0 ? "held" : "killed", broken.where, broken.point, sweep.end, broken.seen);
       absl::PrintF("  replay: %s\n", CommandFor(row, broken.point, broken.point + 1));
     }
     if (const std::string resume = Resume(row); !resume.empty()) absl::PrintF("  resume: %s\n", resume);
@@ -200,13 +202,13 @@ class Command {
           Quoted(one.where), Quoted(one.seen), Quoted(CommandFor(row, one.point, one.point + 1))));
     }
     return absl::StrFormat(
-        R"({"primitive": %s, "call": %s, "seed": %d, "points": %d, "end_point": %d, "trials": %d, "reached": %d, )"
+        R"({"primitive": %s, "call": %s, "seed": %d, "points": %d, "end_point": %d, "trials": %d, "held": %d, "reached": %d, )"
         R"("survivors": %d, )"
         R"("broken_points": %d, "worst_recovery_nanos": %d, "worst_recovery_point": %d, "repeated_points": %d, )"
         R"("objects_left": %d, "next_point": %d, "resume": %s, "nanos": %d, "system_calls": [%s], "broken": [%s]})",
-        Quoted(row.primitive), Quoted(row.call), options_.seed, sweep.points, sweep.end, sweep.trials, sweep.reached,
-        sweep.survivors, sweep.broken.size(), sweep.worst_recovery_nanos, sweep.worst_recovery_point, sweep.repeated,
-        sweep.remains, sweep.next, Quoted(Resume(row)), row.nanos, absl::StrJoin(calls, ", "),
+        Quoted(row.primitive), Quoted(row.call), options_.seed, sweep.points, sweep.end, sweep.trials, sweep.held,
+        sweep.reached, sweep.survivors, sweep.broken.size(), sweep.worst_recovery_nanos, sweep.worst_recovery_point,
+        sweep.repeated, sweep.remains, sweep.next, Quoted(Resume(row)), row.nanos, absl::StrJoin(calls, ", "),
         absl::StrJoin(broken, ", "));
   }
 
