@@ -60,6 +60,7 @@ struct Held {
   uint32_t prepared;  // messages that lie there, or kFull
   uint32_t bytes = kSweptBytes;
   uint32_t depth = kDepth;
+  bool raises = false;  // each message has a higher priority than the one before it
 };
 
 constexpr Held kHelds[] = {
@@ -80,6 +81,12 @@ constexpr Held kHelds[] = {
 constexpr Held kHeldsAmongMany[] = {
     {"held_send_among", Side::kSender, Rival::kBothSides, kBlocks, 1},
     {"held_receive_among", Side::kReceiver, Rival::kBothSides, kBlocks, kDepth - 1},
+};
+constexpr Held kHeldsWithPriorities[] = {
+    {"held_send_higher", Side::kSender, Rival::kOtherSide, kBlocks, kSome, kSweptBytes, kDepth, true},
+    {"held_send_higher_among", Side::kSender, Rival::kBothSides, kBlocks, 1, kSweptBytes, kDepth, true},
+    {"held_receive_of_higher", Side::kReceiver, Rival::kOtherSide, kBlocks, kSome, kSweptBytes, kDepth, true},
+    {"held_receive_of_higher_among", Side::kReceiver, Rival::kBothSides, kBlocks, kSome, kSweptBytes, kDepth, true},
 };
 constexpr Held kHeldBroadcasts[] = {
     {"held_send", Side::kSender, Rival::kOtherSide, kBlocks, kSome},
@@ -168,7 +175,7 @@ class HeldCase : public SweptCase {
     may_time_out_ = timeout_nanos <= kRecordedTimeoutNanos;
     const Deadline deadline = held_.rival == Rival::kOnce ? os::After(timeout_nanos) : Deadline::Immediate();
     if (held_.side == Side::kSender) {
-      result_ = subject_.Send(buffer_, 0, deadline);
+      result_ = subject_.Send(buffer_, PriorityOf(kVictim, 0), deadline);
     } else {
       uint32_t priority = 0;
       result_ = subject_.Receive(buffer_, &priority, deadline);
@@ -229,18 +236,22 @@ class HeldCase : public SweptCase {
  private:
   [[nodiscard]] Ledger& ledger() const { return *static_cast<Ledger*>(ledger_.address()); }
 
+  [[nodiscard]] uint32_t PriorityOf(uint32_t sender, uint64_t sequence) const {
+    constexpr uint32_t kFirst[] = {0, 2 * kDepth, kDepth};  // the prepared ones, the victim's, the rival's
+    return held_.raises ? kFirst[sender] + static_cast<uint32_t>(sequence) : 0;
+  }
   void Write(uint32_t sender, uint64_t sequence) {
     WriteMessage({.checksum = 0,
                   .sequence = sequence,
                   .sender = sender,
                   .bytes = held_.bytes,
-                  .priority = 0,
+                  .priority = PriorityOf(sender, sequence),
                   .kind = Kind::kData},
                  seed_, buffer_);
   }
   IoResult SendOne(uint32_t sender, uint64_t sequence, Deadline deadline = Deadline::Immediate()) {
     Write(sender, sequence);
-    return subject_.Send(buffer_, 0, deadline);
+    return subject_.Send(buffer_, PriorityOf(sender, sequence), deadline);
   }
 
   // Of who has waited until then.
@@ -280,7 +291,10 @@ class HeldCase : public SweptCase {
         header.sequence >= kMostNumbered) {
       return Wrong("a torn message");
     }
-    if (header.sequence < due_[header.sender]) return Wrong("a message twice or out of order");
+    if (held_.raises ? header.priority > highest_due_ : header.sequence < due_[header.sender]) {
+      return Wrong("a message twice or out of order");
+    }
+    if (all_are_sent_) highest_due_ = header.priority;
     due_[header.sender] = header.sequence + 1;
     ++ledger().received[header.sender][header.sequence];
     return absl::OkStatus();
@@ -296,6 +310,7 @@ class HeldCase : public SweptCase {
     const Deadline end = os::After(kHangNanos);
     for (;;) {
       const bool is_last_look = held_.side == Side::kSender || notes_.rival != RivalState::kActs || os::HasPassed(end);
+      all_are_sent_ = is_last_look;
       absl::Status status;
       for (uint32_t n = 0; status.ok() && n <= 3 * kMostNumbered; ++n) status = ReceiveOne();
       if (status.ok()) return Wrong("more messages than there can be");
@@ -349,6 +364,8 @@ class HeldCase : public SweptCase {
   IoResult result_;
   bool may_time_out_ = false;
   uint64_t due_[3] = {};
+  bool all_are_sent_ = false;
+  uint32_t highest_due_ = UINT32_MAX;  // from then on priorities fall
 };
 
 template <size_t kCount>
@@ -374,6 +391,7 @@ std::vector<SweptCall> HeldCalls(const Capabilities& capabilities, MakeSubjectFu
   if (capabilities.max_senders > 1 && capabilities.max_receivers > 1) {
     AddCalls(kHeldsAmongMany, subject, false, &calls);
   }
+  if (capabilities.has_priorities) AddCalls(kHeldsWithPriorities, subject, false, &calls);
   return calls;
 }
 
