@@ -206,6 +206,46 @@ TEST(Lead, WhereOneMessageWaitsForAnotherIsTriedSeldom) {
   EXPECT_EQ(trials, 8);
 }
 
+struct DistanceLook {
+  uint64_t ahead;
+  int rounds;
+  friend bool operator==(const DistanceLook&, const DistanceLook&) = default;
+};
+// The looks before one more message is taken, of which `there` lie there and `come` come.
+std::vector<DistanceLook> Looks(Distance& distance, uint64_t depth, uint64_t there, uint64_t come) {
+  std::vector<DistanceLook> looks;
+  distance.BeforeMore(depth, [&](uint64_t ahead, int rounds) {
+    looks.push_back({ahead, rounds});
+    return ahead < there + (rounds > 0 ? come : 0);
+  });
+  return looks;
+}
+
+TEST(Distance, IsMadeOf256MessagesWhereTheyComeAtOnce) {
+  Distance distance;
+  const std::vector<DistanceLook> looks = {{64, 0}, {64, 128}, {128, 128}, {256, 256}};
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Looks(distance, 1 << 20, 3, 1000), looks);
+  EXPECT_EQ(Looks(distance, 256, 3, 1000), (std::vector<DistanceLook>{{16, 0}, {16, 32}, {32, 32}, {64, 64}}));
+}
+
+TEST(Distance, OfAQuarterOfThatIsEnough) {
+  Distance distance;
+  EXPECT_EQ(Looks(distance, 1024, 65, 0), (std::vector<DistanceLook>{{64, 0}}));
+}
+
+TEST(Distance, OfFewSlotsIsNotAskedFor) {
+  Distance distance;
+  EXPECT_TRUE(Looks(distance, 255, 0, 1000).empty());
+}
+
+TEST(Distance, WhereTheyDoNotComeIsTriedSeldom) {
+  Distance distance;
+  int trials = 0;
+  for (int i = 0; i < 10000; ++i) trials += Looks(distance, 1024, 1, 0).size() > 1 ? 1 : 0;
+  // After 0, 64, 192, ... chances and one more for each trial.
+  EXPECT_EQ(trials, 8);
+}
+
 TEST(Lead, EndsWhereTheStreamDoes) {
   Lead lead;
   EXPECT_EQ(Looks(lead, 1024, [](uint64_t ahead) { return ahead < 8; }), (std::vector<uint64_t>{1, 2, 4, 8}));
