@@ -2,107 +2,27 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
-#include "ipc/copy.h"
+#include "ipc/mmap_queue/core_inline.h"
 #include "ipc/mmap_queue/once.h"
 #include "ipc/os/cpu.h"
 
 namespace ipcmark::mmap_queue {
 namespace {
 
-// Slots. A line takes as long to come from another CPU as a few calls take.
-constexpr uint32_t kPrefetchedAhead = 4;
-// How many more slots are taken from spare[] each time that none has come back: a queue that is seldom deep stays in
-// few pages, and one that is does not look at the receivers' line for each message.
-constexpr uint32_t kCirculationStep = 16;
-
-// Messages that are moved from the inbox at once, unless one of a higher priority may be among those behind.
+// Messages that are moved from the inbox to the lists at once, unless one of a higher priority may be among those
+// behind.
 constexpr uint32_t kDrainedAtOnce = 64;
 constexpr uint64_t kCellsPerLine = os::kCacheLineBytes / sizeof(uint64_t);
 
 int HighestBit(uint64_t word) { return 63 - std::countl_zero(word); }
+constexpr uint64_t BitOf(uint32_t of_64) { return uint64_t{1} << (of_64 % 64); }
 
 }  // namespace
-
-uint32_t Core::count() const noexcept {
-  // In this order the difference is not negative, and clamped what came in between is not seen.
-  const uint64_t received = header_->receive.received.load(std::memory_order_acquire);
-  const uint64_t sent = header_->send.sent.load(std::memory_order_relaxed);
-  return static_cast<uint32_t>(std::min<uint64_t>(sent - received, depth_));
-}
-
-bool Core::IsStaged() const noexcept {
-  return stage_count_ != 0 && std::atomic_ref(header_->is_staged).load(std::memory_order_relaxed) != 0;
-}
-
-bool Core::MayHoldMessages() const noexcept {
-  const uint64_t drained = header_->receive.drained.load(std::memory_order_relaxed);
-  return drained != header_->receive.received.load(std::memory_order_relaxed) ||
-         IsCellOf(header_->inbox[drained % kInboxCells].load(std::memory_order_relaxed), drained);
-}
 
 bool Core::HasComeAhead(uint64_t ahead) const noexcept {
   const uint64_t sequence = header_->receive.drained.load(std::memory_order_relaxed) + ahead;
   return IsCellOf(header_->inbox[sequence % kInboxCells].load(std::memory_order_relaxed), sequence);
-}
-
-bool Core::MayHaveRoom() const noexcept { return count() < depth_; }
-
-bool Core::IsInboxFull() noexcept {
-  SendSide& side = header_->send;
-  // Modulo 2^32: there are never as many.
-  const auto sent = static_cast<uint32_t>(side.sent.load(std::memory_order_relaxed));
-  if (sent - side.drained_seen < kInboxCells) return false;
-  side.drained_seen = static_cast<uint32_t>(header_->receive.drained.load(std::memory_order_acquire));
-  return sent - side.drained_seen >= kInboxCells;
-}
-
-uint32_t Core::NextFree(bool* damaged) noexcept {
-  SendSide& side = header_->send;
-  const uint32_t reclaimed = Once(side.reclaimed);
-  const uint32_t spare = Once(side.spare_count);
-  if (spare > depth_) {
-    *damaged = true;
-    return kNoSlot;
-  }
-  if (reclaimed == side.received_seen && (spare == 0 || depth_ - spare >= side.circulating)) {
-    // Acquire: what was written to returned[] and read from the slots before that count is done.
-    const auto received = static_cast<uint32_t>(header_->receive.received.load(std::memory_order_acquire));
-    if (received != reclaimed) {
-      side.received_seen = received;
-    } else if (spare != 0) {
-      side.circulating = depth_ - spare + kCirculationStep;
-    } else {
-      return kNoSlot;
-    }
-  }
-  const uint32_t returned = Once(side.received_seen) - reclaimed;
-  const uint32_t index = returned != 0 ? Once(returned_[reclaimed & ring_mask_]) : Once(spare_[spare - 1]);
-  if (returned > depth_ || index >= slot_count_ || slots_[index].state.load(std::memory_order_relaxed) != kFree) {
-    *damaged = true;
-    return kNoSlot;
-  }
-  if (returned > kPrefetchedAhead) {
-    PrefetchSlot(Once(returned_[(reclaimed + kPrefetchedAhead) & ring_mask_]));
-  } else if (returned == 0 && spare > kPrefetchedAhead) {
-    PrefetchSlot(Once(spare_[spare - 1 - kPrefetchedAhead]));
-  }
-  return index;
-}
-
-void Core::Describe(Slot& slot, size_t bytes, uint32_t priority) const noexcept {
-  slot.bytes = static_cast<uint32_t>(bytes);
-  slot.priority = priority;
-  slot.sequence = header_->send.sent.load(std::memory_order_relaxed);
-}
-
-uint32_t Core::Prepare(std::span<const std::byte> message, uint32_t priority, bool* damaged) noexcept {
-  const uint32_t index = NextFree(damaged);
-  if (index == kNoSlot) return kNoSlot;
-  CopyFresh(SlotMemory(index), message.data(), message.size());
-  Describe(slots_[index], message.size(), priority);
-  return index;
 }
 
 uint32_t Core::PrepareStaged(uint32_t stage, uint32_t slot, uint32_t bytes, uint32_t priority, bool* damaged) noexcept {
@@ -123,63 +43,12 @@ uint32_t Core::StageSlot(uint32_t stage) const noexcept {
   return index < slot_count_ && slots_[index].state.load(std::memory_order_relaxed) == kFree ? index : kNoSlot;
 }
 
-void Core::PrefetchSend() const noexcept {
-#ifndef __SANITIZE_THREAD__  // It would rightly call this reading without the lock a race; only a guess is made of it.
-  const SendSide& side = header_->send;
-  os::PrefetchForWrite(&side.lock);
-  os::PrefetchForWrite(&header_->inbox[side.sent.load(std::memory_order_relaxed) % kInboxCells]);
-  const uint32_t reclaimed = Once(side.reclaimed);
-  const uint32_t spare = Once(side.spare_count);
-  if (reclaimed != side.received_seen) {
-    PrefetchSlot(Once(returned_[reclaimed & ring_mask_]));
-  } else if (spare > 0 && spare <= depth_) {
-    PrefetchSlot(Once(spare_[spare - 1]));
-  }
-#endif
-}
-
 void Core::PrefetchReceive() const noexcept {
 #ifndef __SANITIZE_THREAD__
   os::PrefetchForWrite(&header_->receive.lock);
   const uint64_t drained = header_->receive.drained.load(std::memory_order_relaxed);
   PrefetchSlot(SlotOfCell(header_->inbox[drained % kInboxCells].load(std::memory_order_relaxed)));
 #endif
-}
-
-void Core::PrefetchSlot(uint32_t index) const noexcept {
-  if (index >= slot_count_) return;
-  os::PrefetchForWrite(&slots_[index]);
-  os::PrefetchForWrite(payloads_ + index * payload_bytes_);
-}
-
-void Core::Commit(uint32_t index) noexcept {
-  SendSide& side = header_->send;
-  Slot& slot = slots_[index];
-  const uint32_t priority = Once(slot.priority);
-  // Release: a rebuild after our death that sees kCommitted sees the payload and the fields above too.
-  slot.state.store(kCommitted, std::memory_order_release);
-  if (side.reclaimed != side.received_seen) {
-    ++side.reclaimed;
-  } else {
-    --side.spare_count;
-  }
-  if (stage_count_ != 0) {
-    const uint32_t is_staged = slot.bytes < kStagedBytes ? 0 : 1;
-    std::atomic_ref hint(header_->is_staged);
-    if (hint.load(std::memory_order_relaxed) != is_staged) hint.store(is_staged, std::memory_order_relaxed);
-  }
-  const uint64_t sequence = side.sent.load(std::memory_order_relaxed);
-  side.sent.store(sequence + 1, std::memory_order_relaxed);
-  // Release: the receiver that finds the slot here sees all of it.
-  header_->inbox[sequence % kInboxCells].store(CellOf(sequence, priority, index), std::memory_order_release);
-  const uint32_t before = side.last_priority;
-  if (priority == before) return;
-  side.last_priority = priority;
-  // After the inbox: whoever sees that it was raised finds the message there. Who does not see it takes another message
-  // first, while this send is still under way.
-  if (priority > before) {
-    header_->raised.store(header_->raised.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  }
 }
 
 void Core::Link(uint32_t index, uint32_t priority) noexcept {
@@ -199,14 +68,11 @@ void Core::Link(uint32_t index, uint32_t priority) noexcept {
   header_->receive.ceiling = priority;
 }
 
-void Core::Drain(bool* damaged) noexcept {
+template <typename Put>
+void Core::MoveFromInbox(uint64_t most, bool* damaged, const Put& put) noexcept {
   ReceiveSide& side = header_->receive;
-  // Acquire, and before the inbox is looked at: every message that raised it is there.
-  const uint32_t raised = header_->raised.load(std::memory_order_acquire);
   uint64_t drained = side.drained.load(std::memory_order_relaxed);
-  // As long as nothing was raised, what lies behind is of no higher priority than what lies before.
-  const uint64_t end = drained + (raised == side.raised_seen ? kDrainedAtOnce : kInboxCells);
-  for (; drained != end; ++drained) {
+  for (const uint64_t end = drained + most; drained != end; ++drained) {
     std::atomic<uint64_t>& its_cell = header_->inbox[drained % kInboxCells];
     const uint64_t cell = its_cell.load(std::memory_order_acquire);
     if (!IsCellOf(cell, drained)) break;
@@ -216,26 +82,71 @@ void Core::Drain(bool* damaged) noexcept {
       break;
     }
     PrefetchSlot(index);
-    Link(index, PriorityOfCell(cell));
+    put(index, PriorityOfCell(cell));
     // Hands the line back (copy.h). Before a sender can hear that the cell is free: it would lose the next message.
     if ((drained + 1) % kCellsPerLine == 0) its_cell.store(EmptiedCell(cell), std::memory_order_relaxed);
     side.drained.store(drained + 1, std::memory_order_release);
   }
+}
+
+void Core::Drain(bool* damaged) noexcept {
+  ReceiveSide& side = header_->receive;
+  // Acquire, and before the inbox is looked at: every message that raised it is there.
+  const uint32_t raised = header_->raised.load(std::memory_order_acquire);
+  const bool is_raised = raised != side.raised_seen;
+  if (!is_raised && listed() == 0) {
+    // None of them is of a higher priority than one before it.
+    side.run_next = side.run_end = 0;
+    MoveFromInbox(kRunSlots, damaged, [this, &side](uint32_t index, uint32_t) noexcept {
+      header_->run[side.run_end % kRunSlots] = index;
+      ++side.run_end;
+    });
+    return;
+  }
+  LinkRun();
+  // As long as nothing was raised, what lies behind is of no higher priority than what lies before.
+  MoveFromInbox(is_raised ? kInboxCells : kDrainedAtOnce, damaged,
+                [this](uint32_t index, uint32_t priority) noexcept { Link(index, priority); });
   side.raised_seen = raised;
 }
 
-uint64_t Core::listed() const noexcept {
-  const ReceiveSide& side = header_->receive;
-  return side.drained.load(std::memory_order_relaxed) - side.received.load(std::memory_order_relaxed);
+void Core::LinkRun() noexcept {
+  ReceiveSide& side = header_->receive;
+  const uint32_t end = std::min(Once(side.run_end), kRunSlots);
+  for (uint32_t at = Once(side.run_next); at < end; ++at) {
+    const uint32_t index = std::min(Once(header_->run[at]), slot_count_ - 1);
+    Link(index, Once(slots_[index].priority) % kPriorityLevels);
+  }
+  side.run_next = side.run_end = 0;
 }
 
-uint32_t Core::Highest(bool* damaged) noexcept {
-  ReceiveSide& side = header_->receive;
-  uint32_t priority = HighestUsed();
-  if (priority == kNoPriority || priority < side.ceiling || priority == side.emptied ||
-      side.raised_seen != header_->raised.load(std::memory_order_acquire)) {
+void Core::Unlink(uint32_t index) noexcept {
+  const uint32_t priority = Once(slots_[index].priority) % kPriorityLevels;
+  const uint32_t tail = Once(tails_[priority]);
+  if (tail == index) {
+    tails_[priority] = kNoSlot;
+    ForgetEmptied();
+    header_->receive.emptied = priority;
+  } else if (tail < slot_count_) {
+    links_[tail] = Once(links_[index]);
+  }
+}
+
+uint32_t Core::HighestOfLists(bool* damaged) noexcept {
+  const ReceiveSide& side = header_->receive;
+  const auto drain = [&]() noexcept {
     Drain(damaged);
-    if (*damaged) return kNoSlot;
+    return *damaged ? kNoSlot : NextOfRun(damaged);
+  };
+  const bool is_due = listed() == 0 || side.raised_seen != header_->raised.load(std::memory_order_acquire);
+  if (is_due) {
+    const uint32_t index = drain();
+    if (*damaged || index != kNoSlot) return index;
+  }
+  uint32_t priority = HighestUsed();
+  if (!is_due && (priority == kNoPriority || priority < side.ceiling || priority == side.emptied)) {
+    const uint32_t index = drain();
+    if (*damaged || index != kNoSlot) return index;
     priority = HighestUsed();
   }
   if (listed() == 0) {
@@ -274,62 +185,26 @@ void Core::ForgetEmptied() noexcept {
   ClearUsed(emptied);
 }
 
-std::span<const std::byte> Core::Payload(uint32_t slot) const noexcept {
-  return {payloads_ + slot * payload_bytes_, std::min(Once(slots_[slot].bytes), max_message_bytes_)};
-}
-
 void Core::TakeStaged(uint32_t slot, uint32_t stage) noexcept {
   const uint32_t freed = Once(stages_[stage].slot);
   Take(slot, freed);
   stages_[stage].slot = slot;
 }
 
-void Core::Take(uint32_t index, uint32_t freed) noexcept {
-  ReceiveSide& side = header_->receive;
-  Slot& slot = slots_[index];
-  const uint32_t priority = Once(slot.priority) % kPriorityLevels;
-  // The commit of a receive: from here on the message is the caller's, and a rebuild finds the slot free.
-  slot.state.store(kFree, std::memory_order_release);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  // Not before. That of a stage's slot is its holder's to hand back.
-  if (freed == index) HandBack(SlotMemory(index), std::min(Once(slot.bytes), max_message_bytes_));
-  const uint32_t tail = Once(tails_[priority]);
-  if (tail == index) {
-    tails_[priority] = kNoSlot;
-    ForgetEmptied();
-    side.emptied = priority;
-  } else if (tail < slot_count_) {
-    links_[tail] = Once(links_[index]);
-  }
-  const uint64_t received = side.received.load(std::memory_order_relaxed);
-  uint32_t& entry = returned_[received & ring_mask_];
-  // Often it is there already, and a line that nobody writes to stays in both caches.
-  if (Once(entry) != freed) entry = freed;
-  // Release: the sender that sees the count finds the entry, and writes to the slot after we have read it.
-  side.received.store(received + 1, std::memory_order_release);
-}
-
 void Core::SetUsed(uint32_t priority) noexcept {
   PriorityMap& map = header_->priorities;
-  map.used[priority / 64] |= uint64_t{1} << (priority % 64);
-  map.middle[priority / 4096] |= uint64_t{1} << (priority / 64 % 64);
-  map.top |= uint64_t{1} << (priority / 4096);
+  map.used[priority / 64] |= BitOf(priority);
+  map.middle[priority / 4096] |= BitOf(priority / 64);
+  map.top |= BitOf(priority / 4096);
 }
 
 void Core::ClearUsed(uint32_t priority) noexcept {
   PriorityMap& map = header_->priorities;
-  map.used[priority / 64] &= ~(uint64_t{1} << (priority % 64));
+  map.used[priority / 64] &= ~BitOf(priority);
   if (map.used[priority / 64] != 0) return;
-  map.middle[priority / 4096] &= ~(uint64_t{1} << (priority / 64 % 64));
+  map.middle[priority / 4096] &= ~BitOf(priority / 64);
   if (map.middle[priority / 4096] != 0) return;
-  map.top &= ~(uint64_t{1} << (priority / 4096));
-}
-
-bool Core::HoldsMessage(uint32_t index) const noexcept {
-  const Slot& slot = slots_[index];
-  // Acquire: pairs with Commit's release in a process that may have died right after it.
-  return slot.state.load(std::memory_order_acquire) == kCommitted && Once(slot.priority) < kPriorityLevels &&
-         Once(slot.bytes) <= max_message_bytes_;
+  map.top &= ~BitOf(priority / 4096);
 }
 
 }  // namespace ipcmark::mmap_queue

@@ -59,9 +59,11 @@ class Core {
   }
   // Hints, without a lock: whether there may be a message to receive, or room to send one.
   [[nodiscard]] bool MayHoldMessages() const noexcept;
-  // Of a queue that holds none yet: whether the one `ahead` behind the next is there.
+  // Whether the one `ahead` behind the next of the inbox is there.
   [[nodiscard]] bool HasComeAhead(uint64_t ahead) const noexcept;
   [[nodiscard]] bool MayHaveRoom() const noexcept;
+  // Whether a receiver has come to the end of a run: the next message is to come out of the inbox.
+  [[nodiscard]] bool HasEndedRun() const noexcept;
 
   // With the send lock. The steps of a send, in this order: Prepare, (wake receivers), Commit. Death before Commit's
   // store leaves no message, death after it leaves a whole one.
@@ -89,8 +91,8 @@ class Core {
   // The same, but the slot becomes that of `stage`, whose lock the caller has: its payload can be read until the stage
   // is given back.
   void TakeStaged(uint32_t slot, uint32_t stage) noexcept;
-  // Moves what lies in the inbox to the lists, or the oldest part of it if that is as good. *damaged is set when there
-  // is something that is no message.
+  // Moves what lies in the inbox to the run or the lists, or the oldest part of it if that is as good. *damaged is set
+  // when there is something that is no message.
   void Drain(bool* damaged) noexcept;
 
   // What the holder of a stage's lock may write to and read from; kNoSlot when its index is damaged.
@@ -113,10 +115,20 @@ class Core {
   // Take, and `freed` is the slot that is free now.
   void Take(uint32_t slot, uint32_t freed) noexcept;
   [[nodiscard]] bool HoldsMessage(uint32_t slot) const noexcept;
-  // Messages in the lists.
+  // Messages in the run or the lists.
   [[nodiscard]] uint64_t listed() const noexcept;
   // Asks for what will be used a few calls later: it mostly lies in the cache of whoever used it last.
   void PrefetchSlot(uint32_t index) const noexcept;
+  // The next message of the run; kNoSlot when it has come to its end, or when it is damaged.
+  uint32_t NextOfRun(bool* damaged) const noexcept;
+  // As Highest, when there is no run, or something higher may have come.
+  uint32_t HighestOfLists(bool* damaged) noexcept;
+  // Moves `most` messages of the inbox at most: put(slot, priority) each.
+  template <typename Put>
+  void MoveFromInbox(uint64_t most, bool* damaged, const Put& put) noexcept;
+  // Moves what is left of the run to the lists.
+  void LinkRun() noexcept;
+  void Unlink(uint32_t slot) noexcept;
   [[nodiscard]] uint32_t HighestUsed() const noexcept;
   // Clears the bits of the priority that was emptied last.
   void ForgetEmptied() noexcept;

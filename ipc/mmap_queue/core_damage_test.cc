@@ -189,6 +189,32 @@ TEST(CoreDamage, AReceiveReportsADamagedInboxAndTakesNothing) {
   }
 }
 
+// Of a run of three messages, of which one has been taken.
+constexpr IndexDamage kRunDamages[] = {
+    {"the next slot is just outside", [](const PlainQueue& q, uint32_t) { q.header().run[1] = kDepth; }},
+    {"the next slot is far outside", [](const PlainQueue& q, uint32_t) { q.header().run[1] = kNoSlot - 1; }},
+    {"the next slot is free", [](const PlainQueue& q, uint32_t) { q.header().run[1] = q.header().run[0]; }},
+    {"it goes on beyond its end", [](const PlainQueue& q, uint32_t) { q.header().receive.run_next = 4; }},
+    {"it begins far outside", [](const PlainQueue& q, uint32_t) { q.header().receive.run_next = kNoSlot; }},
+    {"it ends outside", [](const PlainQueue& q, uint32_t) { q.header().receive.run_end = kRunSlots + 1; }},
+};
+
+TEST(CoreDamage, AReceiveReportsADamagedRunAndTakesNothing) {
+  for (const IndexDamage& damage : kRunDamages) {
+    SCOPED_TRACE(damage.what);
+    const PlainQueue queue(kDepth, kMaxBytes);
+    Core core = queue.core();
+    bool damaged = false;
+    for (uint64_t n = 0; n < 3; ++n) core.Commit(core.Prepare(MessageOf(0, n, 50), 0, &damaged));
+    core.Take(core.Highest(&damaged));
+    damage.apply(queue, core.Highest(&damaged));
+    ASSERT_FALSE(damaged);
+    EXPECT_EQ(core.Highest(&damaged), kNoSlot);
+    EXPECT_TRUE(damaged);
+    EXPECT_EQ(core.count(), 2U);
+  }
+}
+
 // What would let somebody sleep for ever.
 TEST(CoreDamage, WhoWantsToSleepFindsCountsThatCannotBe) {
   const auto holds = [](uint32_t messages, void (*apply)(QueueHeader&)) {

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "ipc/conformance/support.h"
-#include "ipc/mmap_queue/core.h"
+#include "ipc/mmap_queue/core_inline.h"
 
 namespace ipcmark::mmap_queue {
 
@@ -107,9 +107,8 @@ inline uint32_t RandomPriority(std::mt19937_64& random) {
   }
 }
 
-// Sends message `n` with a random length and priority to both. False when the queue is full.
-inline bool SendToBoth(Core core, Model& model, std::mt19937_64& random, uint64_t n) {
-  const uint32_t priority = RandomPriority(random);
+// Sends message `n` with a random length to both. False when the queue is full.
+inline bool SendToBoth(Core core, Model& model, std::mt19937_64& random, uint64_t n, uint32_t priority) {
   const auto message = conformance::MessageOf(0, n, conformance::LengthOf(n, core.max_message_bytes()));
   bool damaged = false;
   if (core.IsInboxFull()) core.Drain(&damaged);
@@ -130,6 +129,10 @@ inline bool SendToBoth(Core core, Model& model, std::mt19937_64& random, uint64_
   core.Commit(slot);
   model.Send(priority, n);
   return true;
+}
+
+inline bool SendToBoth(Core core, Model& model, std::mt19937_64& random, uint64_t n) {
+  return SendToBoth(core, model, random, n, RandomPriority(random));
 }
 
 // Receives from both and compares.

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "ipc/mmap_queue/core.h"
+#include "ipc/mmap_queue/core_inline.h"
 #include "ipc/mmap_queue/literal.h"
 #include "ipc/mmap_queue/lock.h"
 #include "ipc/mmap_queue/once.h"
@@ -91,7 +92,8 @@ bool Core::Holds(uint32_t messages) const noexcept {
   const uint64_t sent = header_->send.sent.load(std::memory_order_relaxed);
   if (sent - received != messages) return false;
   if (messages == 0) return header_->receive.drained.load(std::memory_order_relaxed) == received;
-  return listed() != 0 ? HighestUsed() != kNoPriority : MayHoldMessages();
+  if (listed() == 0) return MayHoldMessages();
+  return header_->receive.run_next != header_->receive.run_end || HighestUsed() != kNoPriority;
 }
 
 Core::Sorted Core::SortSlots() noexcept {
@@ -141,6 +143,7 @@ void Core::Rebuild() noexcept {
   header_->priorities = PriorityMap{};
   std::fill_n(tails_, kPriorityLevels, kNoSlot);
   receivers.emptied = kNoPriority;
+  receivers.run_next = receivers.run_end = 0;
   const Sorted sorted = SortSlots();
   const uint64_t sent = sorted.next_sequence;
   const uint64_t received = sent - sorted.committed;

@@ -61,15 +61,44 @@ TEST(Core, KeepsOrderWithinEachOfAllPriorities) {
   ExpectHolds(queue, model);
 }
 
+// Where no message is of a higher priority than the one before it, they are received from the run; one that is, in the
+// middle of a run, or more of them than a run holds, send the rest to the lists.
+TEST(Core, ARunKeepsTheOrderOfAllPriorities) {
+  std::mt19937_64 random(Seed());
+  uint64_t n = 0;
+  uint64_t of_runs = 0;
+  for (uint32_t depth : {2U, 50U, 3 * kRunSlots, 2 * kInboxCells}) {
+    SCOPED_TRACE(testing::Message() << "depth " << depth);
+    const PlainQueue queue(depth, kMaxBytes);
+    Model model;
+    for (int burst = 0; burst < 1000; ++burst) {
+      uint32_t priority = random() % 8 == 0 ? RandomPriority(random) : 7;
+      const bool falls = random() % 4 == 0;
+      for (uint64_t sends = random() % (uint64_t{2} * kRunSlots); sends > 0; --sends) {
+        SendToBoth(queue.core(), model, random, n++, priority);
+        if (falls && priority > 0 && random() % 4 == 0) --priority;
+      }
+      for (uint64_t receives = random() % (uint64_t{2} * kRunSlots); receives > 0; --receives) {
+        ASSERT_NO_FATAL_FAILURE(ReceiveFromBoth(queue.core(), model));
+        if (queue.header().receive.run_next != queue.header().receive.run_end) ++of_runs;
+      }
+    }
+    ExpectHolds(queue, model);
+  }
+  EXPECT_GT(of_runs, 1000U);
+}
+
 // Overwrites everything that is not a slot's truth.
 void ScrambleIndices(const PlainQueue& queue, std::mt19937_64& random) {
   QueueHeader& header = queue.header();
   header.send.sent = random();
-  for (uint32_t* word : {&header.send.spare_count, &header.send.reclaimed, &header.send.received_seen,
-                         &header.send.last_priority, &header.send.drained_seen, &header.send.circulating,
-                         &header.receive.emptied, &header.receive.ceiling, &header.receive.raised_seen}) {
+  for (uint32_t* word :
+       {&header.send.spare_count, &header.send.reclaimed, &header.send.received_seen, &header.send.last_priority,
+        &header.send.drained_seen, &header.send.circulating, &header.receive.emptied, &header.receive.ceiling,
+        &header.receive.raised_seen, &header.receive.run_next, &header.receive.run_end}) {
     *word = static_cast<uint32_t>(random());
   }
+  for (uint32_t& slot : header.run) slot = static_cast<uint32_t>(random());
   header.receive.received = random();
   header.receive.drained = random();
   header.raised = static_cast<uint32_t>(random());

@@ -19,9 +19,12 @@
 //
 // A receiver moves what lies in the inbox to the lists of its priorities before it takes the first of the highest one,
 // but only when something of a higher priority may have come (`raised`) or the lists hold nothing as high as the
-// message that was moved last: else the lines of the inbox stay with the senders, who fill them in peace. The inbox is
-// of one size, so that moving is O(1); a sender that finds it full moves it itself. Who needs both locks takes the send
-// lock first: to go to sleep, to register or tell a notification, to rebuild.
+// message that was moved last: else the lines of the inbox stay with the senders, who fill them in peace. Where the
+// lists are empty and nothing was raised, the order of the inbox is that of receiving: then a part of it is moved to
+// the RUN instead, an array that is read from its front. The run goes to the lists before anything else does, and as
+// soon as something was raised. The inbox is of one size, so that moving is O(1); a sender that finds it full moves it
+// itself. Who needs both locks takes the send lock first: to go to sleep, to register or tell a notification, to
+// rebuild.
 //
 // Messages of one priority form a circular singly linked list over links, of which tails[priority] is the newest and
 // links[tails[priority]] the oldest; a three-level bitmap finds the highest priority in use. The bits of the
@@ -47,7 +50,7 @@
 namespace ipcmark::mmap_queue {
 
 inline constexpr uint64_t kQueueMagic = 0x6575657571637069;  // "ipcqueue" in memory order
-inline constexpr uint32_t kQueueVersion = 7;
+inline constexpr uint32_t kQueueVersion = 8;
 inline constexpr uint32_t kPriorityLevels = 32768;  // POSIX: MQ_PRIO_MAX on Linux
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
 inline constexpr uint32_t kNoPriority = UINT32_MAX;
@@ -62,6 +65,8 @@ inline constexpr uint32_t kLikelyStagedBytes = 16384;
 inline constexpr uint32_t kStages = 8;
 // Messages that may lie between the two sides.
 inline constexpr uint32_t kInboxCells = 1024;
+// Messages of a run.
+inline constexpr uint32_t kRunSlots = 64;
 
 // How a queue locks and waits; chosen when it is made.
 enum class Policy : uint32_t {
@@ -138,8 +143,9 @@ struct alignas(os::kCacheLineBytes) Pace {
   Trials coming;       // waiting for whom one has woken
   Trials streaming;    // receivers: waiting a moment before they sleep
   Lead lead;           // receivers
+  Distance distance;   // receivers
 };
-static_assert(sizeof(Pace) == os::kCacheLineBytes && sizeof(Trials) == 8 && sizeof(Lead) == 8);
+static_assert(sizeof(Pace) == os::kCacheLineBytes && sizeof(Trials) == 8 && sizeof(Lead) == 8 && sizeof(Distance) == 8);
 
 // What senders need, under the send lock; process-shared (lock.h, literal.h). With kPosix the only lock.
 struct SendSide {
@@ -159,6 +165,8 @@ struct ReceiveSide {
   uint32_t emptied;      // a priority without messages whose bits are set, or kNoPriority
   uint32_t ceiling;      // the priority of the message that came to the lists last
   uint32_t raised_seen;  // `raised` as it was when the inbox was last emptied
+  uint32_t run_next;     // run[run_next .. run_end) are messages that wait
+  uint32_t run_end;
   // Written under the receive lock, read by senders:
   alignas(os::kCacheLineBytes) std::atomic<uint64_t> received;  // messages, ever
   std::atomic<uint64_t> drained;                                // messages, ever, that came out of the inbox
@@ -186,6 +194,7 @@ struct QueueHeader {
   alignas(os::kCacheLineBytes) Notice notice;
   Pace pace_of_senders;
   Pace pace_of_receivers;
+  alignas(os::kCacheLineBytes) uint32_t run[kRunSlots];                   // the receive lock's
   alignas(os::kCacheLineBytes) PriorityMap priorities;                    // the receive lock's
   alignas(os::kCacheLineBytes) std::atomic<uint64_t> inbox[kInboxCells];  // of message n: cell n % kInboxCells
 };
@@ -193,7 +202,7 @@ static_assert(offsetof(QueueHeader, send) == 64 && offsetof(QueueHeader, receive
 static_assert(offsetof(QueueHeader, raised) == 320 && offsetof(QueueHeader, not_empty) == 384);
 static_assert(offsetof(QueueHeader, notice) == 512 && sizeof(Notice) == 184);
 static_assert(offsetof(QueueHeader, pace_of_senders) == 704);
-static_assert(offsetof(QueueHeader, priorities) == 832 && sizeof(QueueHeader) == 832 + 4224 + 8 * kInboxCells);
+static_assert(offsetof(QueueHeader, priorities) == 1088 && sizeof(QueueHeader) == 1088 + 4224 + 8 * kInboxCells);
 
 // A cell of the inbox: which message (the lowest bits of its sequence), its priority and slot. One that holds an older
 // message, a turn ago mostly, is empty.

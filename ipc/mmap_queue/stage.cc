@@ -4,8 +4,7 @@
 
 namespace ipcmark::mmap_queue {
 
-StageHold::~StageHold() {
-  if (!held()) return;
+void StageHold::GiveBack() noexcept {
   if (is_inherited_) {
     // The next one must know that it has to be settled yet.
     hold_.ReleaseAsOrphan(core_.StageLock(stage_));
@@ -37,8 +36,7 @@ bool StageHold::IsAnyHeld(const Core& core) noexcept {
   return false;
 }
 
-void StageHold::Settle() noexcept {
-  if (!is_inherited_) return;
+void StageHold::SettleInherited() noexcept {
   // A damaged one stays an orphan.
   if (Hold::MadeConsistent(core_.StageLock(stage_)) != 0) return;
   is_inherited_ = false;

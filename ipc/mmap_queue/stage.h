@@ -16,7 +16,10 @@ class StageHold {
   explicit StageHold(const Core& core) : core_(core) {}
   StageHold(const StageHold&) = delete;
   StageHold& operator=(const StageHold&) = delete;
-  ~StageHold();
+  ~StageHold() {
+    if (held()) [[unlikely]]
+      GiveBack();
+  }
 
   // Whether somebody copies right now. A hint.
   static bool IsAnyHeld(const Core& core) noexcept;
@@ -25,7 +28,10 @@ class StageHold {
   void TryTake(Side side) noexcept;
   // Called by who holds a stage, as soon as it has its side's lock. If the last holder of the stage died, in the
   // middle of a swap perhaps, the queue has been repaired by now.
-  void Settle() noexcept;
+  void Settle() noexcept {
+    if (is_inherited_) [[unlikely]]
+      SettleInherited();
+  }
 
   [[nodiscard]] bool held() const { return stage_ != kNone; }
   [[nodiscard]] uint32_t stage() const { return stage_; }
@@ -33,6 +39,9 @@ class StageHold {
   [[nodiscard]] uint32_t slot() const { return slot_; }
 
  private:
+  void GiveBack() noexcept;
+  void SettleInherited() noexcept;
+
   static constexpr uint32_t kNone = UINT32_MAX;
 
   const Core& core_;

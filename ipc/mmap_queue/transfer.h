@@ -89,6 +89,27 @@ int View::Recover(Side side, Limit& limit, Locks& locks) {
   return EAGAIN;
 }
 
+inline void View::Finish(uint32_t slot, Locks& locks) noexcept {
+  const uint32_t woken = Wake(header().not_empty, core_.policy());
+  Notice& notice = header().notice;
+  if (woken != 0) [[unlikely]] {
+    CountInTransit(notice, woken);
+    NoteWoken(Side::kSend);
+  }
+  // Somebody is registered only when we have both locks.
+  if (notice.kind.load(std::memory_order_relaxed) != kNoNotice && fd_ >= 0 && IsToBeAnnounced(core_)) [[unlikely]] {
+    FinishAnnounced(slot, locks);
+    return;
+  }
+  core_.Commit(slot);
+  if (notice.unannounced != 0 && fd_ >= 0 && IsOverdue(notice)) [[unlikely]] {
+    // We were stopped for so long that whom we have woken may have given up.
+    AnnounceOverdue(locks);
+  } else {
+    Unlock(locks);
+  }
+}
+
 template <typename Limit>
 IoResult View::Send(std::span<const std::byte> message, uint32_t priority, Limit& limit) {
   if (message.size() > core_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
@@ -146,6 +167,9 @@ IoResult View::Receive(std::span<std::byte> buffer, uint32_t* priority, Limit& l
     if (touched < reach) {
       TouchForWriting(buffer.first(reach).subspan(touched));
       touched = reach;
+    }
+    if (core_.HasEndedRun() && core_.policy() == Policy::kRobust) [[unlikely]] {
+      KeepDistance();
     }
     StageHold stage(core_);
     if (may_stage && core_.IsStaged() && core_.MayHoldMessages()) stage.TryTake(Side::kReceive);

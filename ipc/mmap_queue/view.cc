@@ -18,9 +18,7 @@ constexpr int kNothingCame = -1;  // of PollFor
 
 }  // namespace
 
-uint32_t Wake(Condition& condition, Policy policy) noexcept {
-  const uint32_t awaited = condition.awaited.load(std::memory_order_relaxed);
-  if (awaited == 0) return 0;
+uint32_t WakeWaiters(Condition& condition, Policy policy, uint32_t awaited) noexcept {
   condition.sequence.fetch_add(1, std::memory_order_relaxed);
   uint32_t woken = awaited;
   if (policy == Policy::kRobust) {
@@ -56,24 +54,7 @@ int View::Repair(bool sender_died, bool receiver_died, Locks& locks) noexcept {
   return err;
 }
 
-void View::Finish(uint32_t slot, Locks& locks) noexcept {
-  const uint32_t woken = Wake(header().not_empty, core_.policy());
-  Notice& notice = header().notice;
-  if (woken != 0) {
-    CountInTransit(notice, woken);
-    NoteWoken(Side::kSend);
-  }
-  // Somebody is registered only when we have both locks.
-  if (notice.kind.load(std::memory_order_relaxed) == kNoNotice || fd_ < 0 || !IsToBeAnnounced(core_)) [[likely]] {
-    core_.Commit(slot);
-    if (fd_ >= 0 && IsOverdue(notice)) [[unlikely]] {
-      // We were stopped for so long that whom we have woken may have given up.
-      const SignalsBlocked until_unlocked(true);
-      EndAnnouncement(*this, BeginAnnouncement(*this));
-    }
-    Unlock(locks);
-    return;
-  }
+void View::FinishAnnounced(uint32_t slot, Locks& locks) noexcept {
   // The signal may be for this very process: its handler must find the locks free.
   const SignalsBlocked until_unlocked(true);
   const bool used_up = BeginAnnouncement(*this);
@@ -82,19 +63,36 @@ void View::Finish(uint32_t slot, Locks& locks) noexcept {
   Unlock(locks);
 }
 
+void View::AnnounceOverdue(Locks& locks) noexcept {
+  const SignalsBlocked until_unlocked(true);
+  EndAnnouncement(*this, BeginAnnouncement(*this));
+  Unlock(locks);
+}
+
 void View::LetReceiversGetAhead(int most_pauses) noexcept {
   AwaitMoreRoom(
       core_.depth(), [&]() noexcept { return core_.count(); }, most_pauses);
 }
 
+bool View::ComesAhead(uint64_t ahead, int rounds) const noexcept {
+  bool has_come = core_.HasComeAhead(ahead);
+  for (; rounds > 0 && !has_come; rounds -= kPausesPerLook) {
+    Pause(kPausesPerLook);
+    has_come = core_.HasComeAhead(ahead);
+  }
+  return has_come;
+}
+
 void View::LetSendersGetAhead() noexcept {
-  PaceOf(Side::kReceive).lead.BeforeWait(core_.depth(), [&](uint64_t ahead, int rounds) noexcept {
-    bool has_come = core_.HasComeAhead(ahead);
-    for (; rounds > 0 && !has_come; rounds -= kPausesPerLook) {
-      Pause(kPausesPerLook);
-      has_come = core_.HasComeAhead(ahead);
-    }
-    return has_come;
+  PaceOf(Side::kReceive).lead.BeforeWait(core_.depth(), [this](uint64_t ahead, int rounds) noexcept {
+    return ComesAhead(ahead, rounds);
+  });
+}
+
+void View::KeepDistance() noexcept {
+  if (!core_.HasComeAhead(0)) return;
+  PaceOf(Side::kReceive).distance.BeforeMore(core_.depth(), [this](uint64_t ahead, int rounds) noexcept {
+    return ComesAhead(ahead, rounds);
   });
 }
 

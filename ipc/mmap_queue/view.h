@@ -20,7 +20,7 @@
 #include <span>
 
 #include "ipc/channel.h"
-#include "ipc/mmap_queue/core.h"
+#include "ipc/mmap_queue/core_inline.h"
 #include "ipc/mmap_queue/literal.h"
 #include "ipc/mmap_queue/lock.h"
 #include "ipc/mmap_queue/locks.h"
@@ -154,6 +154,10 @@ class View {
   }
   // Wake, Commit and Unlock. Death anywhere leaves the whole message or none of it, and nobody asleep beside it.
   void Finish(uint32_t slot, Locks& locks) noexcept;
+  // The same of a message that is to be announced.
+  void FinishAnnounced(uint32_t slot, Locks& locks) noexcept;
+  // Announces a message that is committed, and gives the locks back.
+  void AnnounceOverdue(Locks& locks) noexcept;
   // With both locks held: sleeps until `condition` is woken, a look is due or `limit`. Gives the locks back and does
   // not take them again.
   template <typename Limit>
@@ -248,9 +252,12 @@ class View {
   // seems to be something to do; unless `anyway`, only while somebody copies in a stage: its commit, or its next call,
   // is near.
   void Spin(Side side, bool anyway) noexcept;
+  // Polls, for `rounds` pauses, whether the message `ahead` behind the next of the inbox is there.
+  [[nodiscard]] bool ComesAhead(uint64_t ahead, int rounds) const noexcept;
   // Before an end does what it has found to do: not at once, where the other side is about to do more.
   void LetReceiversGetAhead(int most_pauses) noexcept;
   void LetSendersGetAhead() noexcept;
+  void KeepDistance() noexcept;
 
   Core core_;
   int fd_ = -1;
@@ -262,7 +269,11 @@ class View {
 // side held and *before* the commit: whoever is woken and finds nothing takes both locks before it sleeps again, and so
 // waits for ours; our death right after the wake-up still ends its sleep. Woken after the commit, a message could be
 // committed with everybody asleep.
-uint32_t Wake(Condition& condition, Policy policy) noexcept;
+uint32_t WakeWaiters(Condition& condition, Policy policy, uint32_t awaited) noexcept;
+inline uint32_t Wake(Condition& condition, Policy policy) noexcept {
+  const uint32_t awaited = condition.awaited.load(std::memory_order_relaxed);
+  return awaited == 0 ? 0 : WakeWaiters(condition, policy, awaited);
+}
 
 }  // namespace ipcmark::mmap_queue
 
