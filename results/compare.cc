@@ -40,25 +40,6 @@ constexpr std::array<const char*, 12> kNoEnvironment = {"clock_error_ppm",
                                                         "load_avg",
                                                         "skipped"};
 
-// Rows that //bench has called something else in files still about: the same work, by the part of the name that
-// changed.
-struct Renamed {
-  const char* beginning;
-  const char* before;
-  const char* now;
-};
-constexpr Renamed kRenamed[] = {{"Recovery/", "/64/holder", "/1024/holder"}};  // always was of 1 KiB
-
-std::string NameNow(const std::string& name) {
-  for (const Renamed& one : kRenamed) {
-    const size_t place = name.find(one.before);
-    if (!absl::StartsWith(name, one.beginning) || place == std::string::npos) continue;
-    const std::string rest = name.substr(place + std::string(one.before).size());
-    if (rest.empty() || rest[0] == '/') return absl::StrCat(name.substr(0, place), one.now, rest);
-  }
-  return name;
-}
-
 // What one file says about one benchmark.
 struct Side {
   enum class State { kMissing, kSkipped, kNoMetric, kFailed, kMeasured };

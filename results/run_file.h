@@ -58,6 +58,9 @@ struct RunFile {
   std::vector<Row> rows;
 };
 
+// What //bench calls today what it called `run_name` in older files: the same work, under another name.
+std::string NameNow(const std::string& run_name);
+
 // InvalidArgument for a file that is not what it should be, Unavailable (with errno's text) for one that cannot be
 // read.
 absl::StatusOr<RunFile> ReadRunFile(const std::string& path);

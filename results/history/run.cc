@@ -84,12 +84,13 @@ std::vector<HistoryPoint> Points(const RunFile& file) {
   std::map<std::string, std::map<std::string, Values>> aggregates;
   std::set<std::string> failed;
   for (const Row& row : file.rows) {
-    if (row.error_occurred) failed.insert(row.run_name);
+    const std::string name = NameNow(row.run_name);
+    if (row.error_occurred) failed.insert(name);
     if (row.error_occurred || row.skipped) continue;
     if (row.run_type == RunType::kIteration) {
-      Collect(row, repetitions[row.run_name]);
+      Collect(row, repetitions[name]);
     } else if (row.aggregate_name == "median" || row.aggregate_name == "mean") {
-      Collect(row, aggregates[row.run_name][row.aggregate_name]);
+      Collect(row, aggregates[name][row.aggregate_name]);
     }
   }
   for (const auto& [name, kinds] : aggregates) {

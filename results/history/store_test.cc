@@ -216,5 +216,13 @@ TEST(HistoryRun, TakesMediansAndLeavesOutWhatFailed) {
               HasSubstr("x.json: every benchmark in it failed"));
 }
 
+TEST(HistoryRun, AddsARowUnderTheNameThatItHasToday) {
+  const absl::StatusOr<HistoryRun> run = MakeRun(
+      R"({"benchmarks": [{"name": "Recovery/mmap_queue/block/64/holder/manual_time", "real_time": 3}]})", "x", 0);
+  ASSERT_TRUE(run.ok()) << run.status();
+  ASSERT_EQ(run->points.size(), 1U);
+  EXPECT_EQ(run->points[0].benchmark, "Recovery/mmap_queue/block/1024/holder/manual_time");
+}
+
 }  // namespace
 }  // namespace ipcmark::results
