@@ -22,6 +22,7 @@
 #include "ipc/os/futex.h"
 #include "ipc/os/mapping.h"
 #include "stress/message.h"
+#include "stress/patience.h"
 #include "stress/sweep_calls.h"
 #include "stress/sweep_subject.h"
 
@@ -57,50 +58,50 @@ struct Held {
   Side side;
   Rival rival;
   SlowReceiver slow;  // of a broadcast
+  bool raises;        // each message has a higher priority than the one before it
   uint32_t prepared;  // messages that lie there, or kFull
   uint32_t bytes = kSweptBytes;
   uint32_t depth = kDepth;
-  bool raises = false;  // each message has a higher priority than the one before it
 };
 
 constexpr Held kHelds[] = {
-    {"held_send", Side::kSender, Rival::kOtherSide, kBlocks, kSome},
-    {"held_send_empty", Side::kSender, Rival::kOtherSide, kBlocks, 0},
-    {"held_send_full", Side::kSender, Rival::kOtherSide, kBlocks, kFull},
-    {"held_send_large", Side::kSender, Rival::kOtherSide, kBlocks, kSome, kLargeBytes},
-    {"held_receive", Side::kReceiver, Rival::kOtherSide, kBlocks, kSome},
-    {"held_receive_empty", Side::kReceiver, Rival::kOtherSide, kBlocks, 0},
-    {"held_receive_full", Side::kReceiver, Rival::kOtherSide, kBlocks, kFull},
-    {"held_receive_large", Side::kReceiver, Rival::kOtherSide, kBlocks, kSome, kLargeBytes},
-    {"held_receive_deep", Side::kReceiver, Rival::kOtherSide, kBlocks, kHalfDeep, kSweptBytes, kDeepMessages},
-    {"held_timed_send", Side::kSender, Rival::kOnce, kBlocks, kFull},
-    {"held_timed_receive", Side::kReceiver, Rival::kOnce, kBlocks, 0},
-    {"held_send_to_waiter", Side::kSender, Rival::kWaits, kBlocks, 0},
-    {"held_receive_for_waiter", Side::kReceiver, Rival::kWaits, kBlocks, kFull},
+    {"held_send", Side::kSender, Rival::kOtherSide, kBlocks, false, kSome},
+    {"held_send_empty", Side::kSender, Rival::kOtherSide, kBlocks, false, 0},
+    {"held_send_full", Side::kSender, Rival::kOtherSide, kBlocks, false, kFull},
+    {"held_send_large", Side::kSender, Rival::kOtherSide, kBlocks, false, kSome, kLargeBytes},
+    {"held_receive", Side::kReceiver, Rival::kOtherSide, kBlocks, false, kSome},
+    {"held_receive_empty", Side::kReceiver, Rival::kOtherSide, kBlocks, false, 0},
+    {"held_receive_full", Side::kReceiver, Rival::kOtherSide, kBlocks, false, kFull},
+    {"held_receive_large", Side::kReceiver, Rival::kOtherSide, kBlocks, false, kSome, kLargeBytes},
+    {"held_receive_deep", Side::kReceiver, Rival::kOtherSide, kBlocks, false, kHalfDeep, kSweptBytes, kDeepMessages},
+    {"held_timed_send", Side::kSender, Rival::kOnce, kBlocks, false, kFull},
+    {"held_timed_receive", Side::kReceiver, Rival::kOnce, kBlocks, false, 0},
+    {"held_send_to_waiter", Side::kSender, Rival::kWaits, kBlocks, false, 0},
+    {"held_receive_for_waiter", Side::kReceiver, Rival::kWaits, kBlocks, false, kFull},
 };
 constexpr Held kHeldsAmongMany[] = {
-    {"held_send_among", Side::kSender, Rival::kBothSides, kBlocks, 1},
-    {"held_receive_among", Side::kReceiver, Rival::kBothSides, kBlocks, kDepth - 1},
+    {"held_send_among", Side::kSender, Rival::kBothSides, kBlocks, false, 1},
+    {"held_receive_among", Side::kReceiver, Rival::kBothSides, kBlocks, false, kDepth - 1},
 };
 constexpr Held kHeldsWithPriorities[] = {
-    {"held_send_higher", Side::kSender, Rival::kOtherSide, kBlocks, kSome, kSweptBytes, kDepth, true},
-    {"held_send_higher_among", Side::kSender, Rival::kBothSides, kBlocks, 1, kSweptBytes, kDepth, true},
-    {"held_receive_of_higher", Side::kReceiver, Rival::kOtherSide, kBlocks, kSome, kSweptBytes, kDepth, true},
-    {"held_receive_of_higher_among", Side::kReceiver, Rival::kBothSides, kBlocks, kSome, kSweptBytes, kDepth, true},
+    {"held_send_higher", Side::kSender, Rival::kOtherSide, kBlocks, true, kSome},
+    {"held_send_higher_among", Side::kSender, Rival::kBothSides, kBlocks, true, 1},
+    {"held_receive_of_higher", Side::kReceiver, Rival::kOtherSide, kBlocks, true, kSome},
+    {"held_receive_of_higher_among", Side::kReceiver, Rival::kBothSides, kBlocks, true, kSome},
 };
 constexpr Held kHeldBroadcasts[] = {
-    {"held_send", Side::kSender, Rival::kOtherSide, kBlocks, kSome},
-    {"held_send_full", Side::kSender, Rival::kOtherSide, kBlocks, kDepth},
-    {"held_send_large", Side::kSender, Rival::kOtherSide, kBlocks, kSome, kLargeBytes},
-    {"held_send_over", Side::kSender, Rival::kOtherSide, kMisses, kDepth},
-    {"held_receive", Side::kReceiver, Rival::kOtherSide, kBlocks, kSome},
-    {"held_receive_empty", Side::kReceiver, Rival::kOtherSide, kBlocks, 0},
-    {"held_receive_full", Side::kReceiver, Rival::kOtherSide, kBlocks, kDepth},
-    {"held_receive_over", Side::kReceiver, Rival::kOtherSide, kMisses, kDepth + 3},
-    {"held_timed_send", Side::kSender, Rival::kOnce, kBlocks, kDepth},
-    {"held_timed_receive", Side::kReceiver, Rival::kOnce, kBlocks, 0},
-    {"held_send_to_waiter", Side::kSender, Rival::kWaits, kBlocks, 0},
-    {"held_receive_for_waiter", Side::kReceiver, Rival::kWaits, kBlocks, kDepth},
+    {"held_send", Side::kSender, Rival::kOtherSide, kBlocks, false, kSome},
+    {"held_send_full", Side::kSender, Rival::kOtherSide, kBlocks, false, kDepth},
+    {"held_send_large", Side::kSender, Rival::kOtherSide, kBlocks, false, kSome, kLargeBytes},
+    {"held_send_over", Side::kSender, Rival::kOtherSide, kMisses, false, kDepth},
+    {"held_receive", Side::kReceiver, Rival::kOtherSide, kBlocks, false, kSome},
+    {"held_receive_empty", Side::kReceiver, Rival::kOtherSide, kBlocks, false, 0},
+    {"held_receive_full", Side::kReceiver, Rival::kOtherSide, kBlocks, false, kDepth},
+    {"held_receive_over", Side::kReceiver, Rival::kOtherSide, kMisses, false, kDepth + 3},
+    {"held_timed_send", Side::kSender, Rival::kOnce, kBlocks, false, kDepth},
+    {"held_timed_receive", Side::kReceiver, Rival::kOnce, kBlocks, false, 0},
+    {"held_send_to_waiter", Side::kSender, Rival::kWaits, kBlocks, false, 0},
+    {"held_receive_for_waiter", Side::kReceiver, Rival::kWaits, kBlocks, false, kDepth},
 };
 
 // What became of every message, by sender and number.
@@ -149,6 +150,7 @@ class HeldCase : public SweptCase {
     // A broadcast's receiver gets what is sent from now on.
     if (status.ok() && broadcasts_ && side == Side::kReceiver) status = PrepareBroadcast();
     if (!status.ok()) return status;
+    starved_before_nanos_ = OwnCpuTimes().waited_nanos;
     notes_.bystander_ready = 1;
     while (notes_.held == 0) os::WaitOnFutex(notes_.held, 0, Deadline::Never());
     notes_.rival = RivalState::kActs;
@@ -166,6 +168,7 @@ class HeldCase : public SweptCase {
   }
 
   void BeforeCall() override {
+    starved_before_nanos_ = OwnCpuTimes().waited_nanos;
     if (!subject_.Open(held_.side).ok()) _exit(1);
     if (broadcasts_ && held_.side == Side::kReceiver && !PrepareBroadcast().ok()) _exit(1);
     if (held_.side == Side::kSender) Write(kVictim, 0);
@@ -185,6 +188,7 @@ class HeldCase : public SweptCase {
   absl::Status AfterCall() override {
     absl::Status in_time;
     if (held_.rival == Rival::kOnce && !may_time_out_) in_time = JudgeWait(os::MonotonicNanos());
+    if (held_.rival == Rival::kWaits) notes_.starved_nanos += StarvedNanos();
     absl::Status status;
     status = held_.side == Side::kSender ? NoteSent(kVictim, result_) : NoteReceived(result_);
     if (absl::IsUnavailable(status)) status = absl::OkStatus();
@@ -241,22 +245,21 @@ class HeldCase : public SweptCase {
     return held_.raises ? kFirst[sender] + static_cast<uint32_t>(sequence) : 0;
   }
   void Write(uint32_t sender, uint64_t sequence) {
-    WriteMessage({.checksum = 0,
-                  .sequence = sequence,
-                  .sender = sender,
-                  .bytes = held_.bytes,
-                  .priority = PriorityOf(sender, sequence),
-                  .kind = Kind::kData},
-                 seed_, buffer_);
+    const MessageHeader header = {0, sequence, sender, held_.bytes, PriorityOf(sender, sequence), Kind::kData};
+    WriteMessage(header, seed_, buffer_);
   }
   IoResult SendOne(uint32_t sender, uint64_t sequence, Deadline deadline = Deadline::Immediate()) {
     Write(sender, sequence);
     return subject_.Send(buffer_, PriorityOf(sender, sequence), deadline);
   }
 
+  // For so long it was ready to run since it began, and had no CPU.
+  [[nodiscard]] int64_t StarvedNanos() const { return OwnCpuTimes().waited_nanos - starved_before_nanos_; }
+
   // Of who has waited until then.
   [[nodiscard]] absl::Status JudgeWait(int64_t end_nanos) const {
-    const int64_t late_nanos = end_nanos - notes_.let_go_nanos;
+    // Neither it nor the one that was to wake it is late for want of a CPU.
+    const int64_t late_nanos = end_nanos - notes_.let_go_nanos - StarvedNanos() - notes_.starved_nanos;
     if (late_nanos <= kLateNanos) return absl::OkStatus();
     return absl::DeadlineExceededError(
         absl::StrFormat("one who waited and could go on did not for %d ms: nobody woke it", late_nanos / 1'000'000));
@@ -362,6 +365,7 @@ class HeldCase : public SweptCase {
   os::Mapping ledger_;
   std::vector<std::byte> buffer_;
   IoResult result_;
+  int64_t starved_before_nanos_ = 0;
   bool may_time_out_ = false;
   uint64_t due_[3] = {};
   bool all_are_sent_ = false;

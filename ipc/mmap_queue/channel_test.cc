@@ -41,7 +41,13 @@ constexpr uint32_t kBytes = 64;
 class Probe : public Receiver {
  public:
   explicit Probe(Receiver receiver) : Receiver(std::move(receiver)) {}
-  bool Lock(Side side) { return hold_.Try(&LockOf(side, header())) == 0; }
+  // Whoever waits in the queue looks up now and then, and holds both for that.
+  bool Lock(Side side) {
+    const Deadline end = os::After(kWatchdogNanos);
+    int err = EBUSY;
+    while ((err = hold_.Try(&LockOf(side, header()))) == EBUSY && !os::HasPassed(end)) sched_yield();
+    return err == 0;
+  }
   [[nodiscard]] QueueHeader& header() const { return view_.header(); }
 
  private:
@@ -208,8 +214,17 @@ void Dawdle(std::mt19937_64& random) {
   while (!os::HasPassed(end)) sched_yield();
 }
 
+#ifdef __SANITIZE_THREAD__
+// GCC 12's does not let who must not repair a dead owner's lock give it back as it was (lock.h): the next one is told
+// that it is damaged.
+#define SKIP_UNDER_TSAN() GTEST_SKIP() << "ThreadSanitizer does not know a lock that is given back with its owner dead"
+#else
+#define SKIP_UNDER_TSAN() static_cast<void>(0)
+#endif
+
 // Kills waiting receivers at random times, round after round; a survivor that waits beside them echoes every message.
 TEST(MmapQueue, KilledWaitingReceiversLeaveTheOthersWorking) {
+  SKIP_UNDER_TSAN();
   std::mt19937_64 random(Seed());
   Channel requests = NewChannel(4);
   Channel replies = NewChannel(4);
@@ -248,6 +263,7 @@ TEST(MmapQueue, KilledWaitingReceiversLeaveTheOthersWorking) {
 
 // The same for senders that wait on a full queue, and while messages flow past them.
 TEST(MmapQueue, KilledWaitingSendersLeaveTheOthersWorking) {
+  SKIP_UNDER_TSAN();
   std::mt19937_64 random(Seed());
   Channel channel = NewChannel(1);
   Sender sender = *channel.OpenSender();
