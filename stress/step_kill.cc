@@ -24,7 +24,7 @@
 namespace ipcmark::stress {
 namespace {
 
-// A recorded call crawls: it must get to sleep before its deadline. The others are over in microseconds.
+// A recorded call crawls (kRecordedTimeoutNanos). The others are over in microseconds.
 constexpr int64_t kTimeoutNanos = 2'000'000;
 // A system call that took so long has slept.
 constexpr int64_t kSleptNanos = 10'000'000;

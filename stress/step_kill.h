@@ -13,8 +13,8 @@
 //   0 .. I-1     before instruction n; the last one is beyond the return, where nothing is left to break
 //   I .. I+S-1   inside a system call: asleep there, or on its way back where it does not sleep
 // A victim that is held has only the first ones. Of an instruction that is executed again and again, in a loop that
-// zeroes a table, the first kMostPasses times count: what was to be seen there has been seen, and to reach its n-th
-// time costs n stops.
+// zeroes a table, the first kMostPasses times count (kMostHeldPasses): what was to be seen there has been seen, and to
+// reach its n-th time costs n stops.
 
 #include <atomic>
 #include <cstdint>

@@ -133,11 +133,7 @@ class HeldCase : public SweptCase {
     if (held_.rival == Rival::kBothSides) geometry.senders = geometry.receivers = 2;
     if (broadcasts_) geometry.receivers = 2;
     absl::Status status = subject_.Create(geometry);
-    if (!status.ok() || broadcasts_) return status;
-    status = subject_.Open(Side::kSender);
-    if (status.ok()) status = SendPrepared();
-    subject_.Close(Side::kSender);
-    return status;
+    return status.ok() && !broadcasts_ ? SendPrepared() : status;
   }
 
   // The rival.
@@ -148,7 +144,7 @@ class HeldCase : public SweptCase {
     absl::Status status = opens_late ? absl::OkStatus() : subject_.Open(side);
     if (status.ok() && held_.rival == Rival::kBothSides) status = subject_.Open(held_.side);
     // A broadcast's receiver gets what is sent from now on.
-    if (status.ok() && broadcasts_ && side == Side::kReceiver) status = PrepareBroadcast();
+    if (status.ok() && broadcasts_ && side == Side::kReceiver) status = SendPrepared();
     if (!status.ok()) return status;
     starved_before_nanos_ = OwnCpuTimes().waited_nanos;
     notes_.bystander_ready = 1;
@@ -170,7 +166,7 @@ class HeldCase : public SweptCase {
   void BeforeCall() override {
     starved_before_nanos_ = OwnCpuTimes().waited_nanos;
     if (!subject_.Open(held_.side).ok()) _exit(1);
-    if (broadcasts_ && held_.side == Side::kReceiver && !PrepareBroadcast().ok()) _exit(1);
+    if (broadcasts_ && held_.side == Side::kReceiver && !SendPrepared().ok()) _exit(1);
     if (held_.side == Side::kSender) Write(kVictim, 0);
   }
 
@@ -189,8 +185,7 @@ class HeldCase : public SweptCase {
     absl::Status in_time;
     if (held_.rival == Rival::kOnce && !may_time_out_) in_time = JudgeWait(os::MonotonicNanos());
     if (held_.rival == Rival::kWaits) notes_.starved_nanos += StarvedNanos();
-    absl::Status status;
-    status = held_.side == Side::kSender ? NoteSent(kVictim, result_) : NoteReceived(result_);
+    absl::Status status = held_.side == Side::kSender ? NoteSent(kVictim, result_) : NoteReceived(result_);
     if (absl::IsUnavailable(status)) status = absl::OkStatus();
     if (status.ok() && held_.side == Side::kReceiver) status = ReceiveRest();
     subject_.Close(held_.side);
@@ -322,22 +317,16 @@ class HeldCase : public SweptCase {
     }
   }
 
+  // By an end that goes again.
   absl::Status SendPrepared() {
-    absl::Status status;
-    for (uint32_t n = 0; status.ok() && n < std::min(held_.prepared, kMostNumbered); ++n) {
-      status = NoteSent(kPrepared, SendOne(kPrepared, n));
-    }
-    return held_.prepared == kFull && absl::IsUnavailable(status) ? absl::OkStatus() : status;
-  }
-
-  // By an end of the object that goes again.
-  absl::Status PrepareBroadcast() {
     // One that came and went would be reported to a receiver that is to wait.
     if (held_.prepared == 0) return absl::OkStatus();
     absl::Status status = subject_.Open(Side::kSender);
-    if (status.ok()) status = SendPrepared();
+    for (uint32_t n = 0; status.ok() && n < std::min(held_.prepared, kMostNumbered); ++n) {
+      status = NoteSent(kPrepared, SendOne(kPrepared, n));
+    }
     subject_.Close(Side::kSender);
-    return status;
+    return held_.prepared == kFull && absl::IsUnavailable(status) ? absl::OkStatus() : status;
   }
 
   absl::Status Act() {
