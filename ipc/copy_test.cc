@@ -26,6 +26,12 @@ TEST(CopyFresh, CopiesEveryByteAndNoOther) {
   }
 }
 
+TEST(CopyOut, CopiesEveryByteAndNoOther) {
+  for (size_t bytes = 0; bytes <= 2 * kFreshBytes; ++bytes) {
+    for (const size_t at : {0U, 1U, 7U}) ASSERT_NO_FATAL_FAILURE(ExpectCopies(CopyOut, bytes, at));
+  }
+}
+
 void CopyToHandBack(std::byte* to, const std::byte* from, size_t bytes) { CopyAcross(to, from, bytes); }
 void CopyToShare(std::byte* to, const std::byte* from, size_t bytes) {
   CopyAcross(to, from, bytes, kSharedAcrossBytes);

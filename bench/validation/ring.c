@@ -4,9 +4,9 @@
 // usage: ring round_trip|round_trip_blocking|throughput|throughput_blocking SENDER_CPU RECEIVER_CPU COUNT BYTES DEPTH
 //
 // One slot per message: a commit word (message number + 1, length) and the payload, side by side up to 256 bytes, else
-// the words on lines of their own and the payloads on pages with one page between them. One side writes the payload's
-// words to a buffer of its own and copies it in, the other one copies it out and sums it up. The round trips go over
-// two rings, one for each way; as in the harness the clock is read once for each.
+// the words on lines of their own and the payloads, from 1 KiB on, on pages with 2 KiB between them. One side writes
+// the payload's words to a buffer of its own and copies it in, the other one copies it out and sums it up. The round
+// trips go over two rings, one for each way; as in the harness the clock is read once for each.
 
 #define _GNU_SOURCE
 #include <linux/futex.h>
@@ -23,6 +23,9 @@
 
 #include "bench/validation/straight.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #if defined(__x86_64__)
 #define SPIN_HINT() __builtin_ia32_pause()
 #else
@@ -30,9 +33,20 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-enum { kMaxBytes = 4096, kPage = 4096, kLine = 64, kPackedBytes = 256, kPollsPerYield = 1024, kMessagesPerStamp = 64 };
+enum {
+  kMaxBytes = 4096,
+  kPage = 4096,
+  kLine = 64,
+  kPackedBytes = 256,
+  kPagedBytes = 1024,
+  kGapBytes = 2048,
+  kPollsPerYield = 1024,
+  kMessagesPerStamp = 64
+};
 // When a receiver lets a streaming sender get ahead: ipc/lead.h and ipc/sysv_shm/ring_layout.h say why.
 enum { kMostLead = 128, kLeadRounds = 16, kLeadRoundsPerMessage = 4, kMinWaits = 64, kMaxWaits = 1 << 12 };
+// When a receiver that never waits does: likewise (Distance).
+enum { kMostDistance = 256, kLeastDepth = 512, kMessagesPerLook = 64, kDistanceRoundsPerMessage = 2 };
 // When a sender lets its receiver get ahead: likewise.
 enum { kRoomAtOnce = 512, kPausesPerLook = 4, kMostPausesPerLook = 256, kMostPauses = 2000, kIdleLooks = 8 };
 
@@ -43,6 +57,12 @@ struct Header {
   _Alignas(kLine) int64_t end_nanos;
 };
 
+// Whether to try what pays only sometimes.
+struct Trials {
+  int chances_let_pass;
+  int chances_left;
+};
+
 // What one process knows of a ring and of its end of it.
 struct End {
   struct Header* header;
@@ -51,11 +71,13 @@ struct End {
   uint64_t slot_bytes;
   uint64_t payload_bytes;
   uint64_t depth;
-  uint64_t next;  // message
-  uint64_t slot;  // its slot
-  uint64_t head;  // as the sender has read it last
-  int waits_between_trials;
-  int waits_until_trial;
+  uint64_t next;             // message
+  _Atomic uint64_t* commit;  // its commit word
+  char* payload;             // and payload
+  uint64_t head;             // as the sender has read it last
+  uint64_t next_look;        // from this message on
+  struct Trials lead;
+  struct Trials distance;
 };
 
 // In the middle of a page, as bench/slice.h has it.
@@ -63,8 +85,8 @@ static _Alignas(kPage) uint64_t page_and_words[(kPage / 2 + kMaxBytes) / 8];
 static uint64_t* const kWords = page_and_words + kPage / 2 / 8;
 static int peer = -1;  // pidfd of the other process
 
-INLINE _Atomic uint64_t* Commit(const struct End* end, uint64_t slot) {
-  return (_Atomic uint64_t*)(end->slots + slot * end->slot_bytes);
+INLINE _Atomic uint64_t* CommitOf(const struct End* end, uint64_t message) {
+  return (_Atomic uint64_t*)(end->slots + message % end->depth * end->slot_bytes);
 }
 INLINE bool IsCommitted(uint64_t commit, uint64_t message) {
   return (uint32_t)(commit >> 32) == (uint32_t)(message + 1);
@@ -72,7 +94,10 @@ INLINE bool IsCommitted(uint64_t commit, uint64_t message) {
 
 INLINE void Step(struct End* end) {
   ++end->next;
-  end->slot = end->slot + 1 == end->depth ? 0 : end->slot + 1;
+  char* const next = (char*)end->commit + end->slot_bytes;
+  const bool is_first = next == end->slots + end->depth * end->slot_bytes;
+  end->commit = (_Atomic uint64_t*)(is_first ? end->slots : next);
+  end->payload = is_first ? end->payloads : end->payload + end->payload_bytes;
 }
 
 // The sleep word is an epoch whose bit 0 says that somebody sleeps.
@@ -150,52 +175,92 @@ INLINE void CopyFresh(char* to, const char* from, uint32_t bytes) {
   }
 }
 
+// Without a call (ipc/copy.h).
+INLINE void CopyOut(char* to, const char* from, uint32_t bytes) {
+#ifdef __SSE2__
+  if (bytes <= 256) {
+    uint32_t at = 0;
+    for (__m128i part; at + sizeof(part) <= bytes; at += sizeof(part)) {
+      memcpy(&part, from + at, sizeof(part));
+      __asm__ volatile("" : "+x"(part));
+      memcpy(to + at, &part, sizeof(part));
+    }
+    for (uint64_t word; at < bytes; at += sizeof(word)) {
+      memcpy(&word, from + at, sizeof(word));
+      memcpy(to + at, &word, sizeof(word));
+    }
+    return;
+  }
+#endif
+  memcpy(to, from, bytes);
+}
+
 INLINE void Send(struct End* end, uint64_t n, uint32_t bytes, bool blocks) {
   WriteWords(kWords, n, bytes);
   if (end->next - end->head >= end->depth) AwaitRoom(end, blocks);
-  CopyFresh(end->payloads + end->slot * end->payload_bytes, (const char*)kWords, bytes);
+  CopyFresh(end->payload, (const char*)kWords, bytes);
   const uint64_t commit = (end->next + 1) << 32 | bytes;
   if (blocks) {
-    atomic_store(Commit(end, end->slot), commit);
+    atomic_store(end->commit, commit);
     Wake(&end->header->receiver_sleeps);
   } else {
     // Asks all the same whether somebody sleeps, as ipc/sysv_shm does.
-    atomic_store_explicit(Commit(end, end->slot), commit, memory_order_release);
+    atomic_store_explicit(end->commit, commit, memory_order_release);
     if (atomic_load_explicit(&end->header->receiver_sleeps, memory_order_relaxed) & 1)
       Wake(&end->header->receiver_sleeps);
   }
   Step(end);
 }
 
-// Polls so often whether a message is committed.
-INLINE bool Poll(const struct End* end, uint64_t message, int rounds) {
-  const _Atomic uint64_t* due = Commit(end, message % end->depth);
-  for (int round = 0; round < rounds; ++round) {
-    if (IsCommitted(atomic_load_explicit(due, memory_order_relaxed), message)) return true;
-    SPIN_HINT();
-  }
+INLINE bool IsDue(struct Trials* trials) {
+  if (trials->chances_left == 0) return true;
+  --trials->chances_left;
   return false;
 }
+INLINE void Ended(struct Trials* trials, bool has_paid) {
+  const int doubled = 2 * trials->chances_let_pass;
+  trials->chances_let_pass = has_paid ? 0 : doubled < kMinWaits ? kMinWaits : doubled < kMaxWaits ? doubled : kMaxWaits;
+  trials->chances_left = trials->chances_let_pass;
+}
 
-static __attribute__((noinline)) void FallBack(struct End* end) {
+// Whether the message so far behind the due one comes within so many rounds.
+INLINE bool ComesAhead(const struct End* end, uint64_t ahead, int rounds, int rounds_per_look) {
+  const _Atomic uint64_t* commit = CommitOf(end, end->next + ahead);
+  for (; !IsCommitted(atomic_load_explicit(commit, memory_order_relaxed), end->next + ahead);
+       rounds -= rounds_per_look) {
+    if (rounds <= 0) return false;
+    for (int i = 0; i < rounds_per_look; ++i) SPIN_HINT();
+  }
+  return true;
+}
+
+static __attribute__((noinline)) bool IsStream(const struct End* end) {
   const uint64_t most = end->depth / 2 < kMostLead ? end->depth / 2 : kMostLead;
   for (uint64_t lead = 1; lead <= most; lead *= 2) {
-    if (Poll(end, end->next + lead, kLeadRounds + kLeadRoundsPerMessage * (int)lead)) continue;
-    end->waits_between_trials = 2 * end->waits_between_trials < kMaxWaits ? 2 * end->waits_between_trials : kMaxWaits;
-    end->waits_until_trial = end->waits_between_trials;
-    return;
+    if (!ComesAhead(end, lead, kLeadRounds + kLeadRoundsPerMessage * (int)lead, 1)) return false;
   }
-  end->waits_between_trials = kMinWaits / 2;
-  end->waits_until_trial = 0;
+  return true;
+}
+
+static __attribute__((noinline)) void KeepDistance(struct End* end) {
+  end->next_look = end->depth < kLeastDepth ? UINT64_MAX : end->next + kMessagesPerLook;
+  const uint64_t most = end->depth / 4 < kMostDistance ? end->depth / 4 : kMostDistance;
+  if (end->depth < kLeastDepth || ComesAhead(end, most / 4, 0, kPausesPerLook) || !IsDue(&end->distance)) return;
+  bool is_fast = true;
+  uint64_t there = 0;
+  for (uint64_t ahead = most / 4; is_fast && ahead <= most; there = ahead, ahead *= 2) {
+    is_fast = ComesAhead(end, ahead, kDistanceRoundsPerMessage * (int)(ahead - there), kPausesPerLook);
+  }
+  Ended(&end->distance, is_fast);
 }
 
 static __attribute__((noinline)) uint64_t AwaitMessage(struct End* end, uint32_t bytes, bool blocks) {
-  const _Atomic uint64_t* due = Commit(end, end->slot);
+  const _Atomic uint64_t* due = end->commit;
   uint64_t commit;
   if (!blocks) {
-    if (--end->waits_until_trial < 0) FallBack(end);
+    if (IsDue(&end->lead)) Ended(&end->lead, IsStream(end));
     // A small message lies on two lines: the second one comes along.
-    const char* near_end = end->payloads + end->slot * end->payload_bytes + (bytes < 63 ? bytes : 63);
+    const char* near_end = end->payload + (bytes < 63 ? bytes : 63);
     for (int round = 1; !IsCommitted(commit = atomic_load(due), end->next); ++round) {
       if (bytes <= kPackedBytes) __builtin_prefetch(near_end);
       SPIN_HINT();
@@ -215,11 +280,15 @@ static __attribute__((noinline)) uint64_t AwaitMessage(struct End* end, uint32_t
 }
 
 INLINE void Receive(struct End* end, uint64_t n, uint32_t bytes, bool blocks) {
-  uint64_t commit = atomic_load_explicit(Commit(end, end->slot), memory_order_acquire);
-  if (!IsCommitted(commit, end->next)) commit = AwaitMessage(end, bytes, blocks);
+  uint64_t commit = atomic_load_explicit(end->commit, memory_order_acquire);
+  if (!IsCommitted(commit, end->next)) {
+    commit = AwaitMessage(end, bytes, blocks);
+  } else if (end->next >= end->next_look) {
+    KeepDistance(end);
+  }
   if ((uint32_t)commit != bytes) Die("another length");
-  char* payload = end->payloads + end->slot * end->payload_bytes;
-  memcpy(kWords, payload, bytes);
+  char* payload = end->payload;
+  CopyOut((char*)kWords, payload, bytes);
   // The lines become the receiver's, so that the sender need not wait for the rights to each (ipc/copy.h, HandBack).
   if (!blocks || bytes > kPackedBytes) {
     for (uint32_t i = 0; i + kLine <= bytes; i += kLine) {
@@ -241,10 +310,10 @@ INLINE void Receive(struct End* end, uint64_t n, uint32_t bytes, bool blocks) {
 // In a System V segment, which goes when the last process does.
 static struct End Create(uint32_t bytes, uint32_t depth) {
   const bool packed = bytes <= kPackedBytes;
-  const bool paged = bytes >= kPage;
+  const bool paged = bytes >= kPagedBytes;
   const uint64_t slot_bytes = packed ? 8 + bytes : kLine;
   const uint64_t payload_bytes = packed  ? slot_bytes
-                                 : paged ? (bytes + kPage - 1) / kPage * kPage + kPage
+                                 : paged ? (bytes + kGapBytes + kPage - 1) / kPage * kPage
                                          : (bytes + kLine - 1) / kLine * kLine;
   const uint64_t unit = paged ? kPage : kLine;
   const uint64_t offset =
@@ -254,14 +323,15 @@ static struct End Create(uint32_t bytes, uint32_t depth) {
   char* memory = shmat(id, NULL, 0);
   if (shmctl(id, IPC_RMID, NULL) != 0) Die("shmctl");
   if ((intptr_t)memory == -1) Die("shmat");
+  char* const slots = memory + sizeof(struct Header);
   return (struct End){.header = (struct Header*)memory,
-                      .slots = memory + sizeof(struct Header),
+                      .slots = slots,
                       .payloads = memory + offset,
                       .slot_bytes = slot_bytes,
                       .payload_bytes = payload_bytes,
                       .depth = depth,
-                      .waits_between_trials = kMinWaits / 2,
-                      .waits_until_trial = 0};
+                      .commit = (_Atomic uint64_t*)slots,
+                      .payload = memory + offset};
 }
 
 struct Run {

@@ -33,27 +33,30 @@ class BasicReceiver {
     if (!view.result.ok()) return view.result;
     const size_t bytes = view.message.size();
     if (bytes > buffer.size()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE, bytes);
-    if (bytes != 0) memcpy(buffer.data(), view.message.data(), bytes);
+    CopyOut(buffer.data(), view.message.data(), bytes);
     Release();
     return IoResult::Ok(bytes);
   }
 
   ViewResult View(Deadline deadline) noexcept {
     // Acquire: pairs with Publish; what follows reads the payload.
-    uint64_t commit = view_.CommitOf(slot_).load(std::memory_order_acquire);
+    uint64_t commit = slot_.commit->load(std::memory_order_acquire);
     if (!IsCommitted(commit, next_)) {
       const IoResult message = AwaitMessage(deadline, &commit);
       if (!message.ok()) return {{}, message};
+    } else if (next_ >= next_look_) [[unlikely]] {
+      KeepDistance(deadline);
     }
     const uint32_t bytes = CommittedBytes(commit);
     if (bytes > view_.max_message_bytes()) return {{}, IoResult::Of(Outcome::kError, EBADMSG)};
-    return {{view_.PayloadOf(slot_), bytes}, IoResult::Ok(bytes)};
+    viewed_bytes_ = bytes;
+    return {{slot_.payload, bytes}, IoResult::Ok(bytes)};
   }
 
   void Release() noexcept {
     GiveLinesBack();
     ++next_;
-    slot_ = slot_ + 1 == view_.depth() ? 0 : slot_ + 1;
+    view_.Step(slot_);
     if (view_.light()) {
       // Release: our reads of the payload are done before the sender, which acquires head, overwrites the slot.
       view_.header().head.store(next_, std::memory_order_release);
@@ -72,20 +75,43 @@ class BasicReceiver {
   // costs a full fence anyway: that would wait for these lines.
   void GiveLinesBack() noexcept {
     if (view_.packed() && !view_.light()) return;
-    // Relaxed: it is what View acquired.
-    const uint64_t commit = view_.CommitOf(slot_).load(std::memory_order_relaxed);
-    const size_t bytes = std::min(CommittedBytes(commit), view_.max_message_bytes());
-    HandBack(view_.PayloadOf(slot_), view_.packed() ? bytes - bytes % kCopiedLineBytes : bytes);
+    HandBack(slot_.payload, view_.packed() ? viewed_bytes_ - viewed_bytes_ % kCopiedLineBytes : viewed_bytes_);
   }
 
   // Waits until the due message is committed and returns its commit word.
   [[gnu::noinline]] IoResult AwaitMessage(Deadline deadline, uint64_t* commit) noexcept;
   [[gnu::noinline]] void WakeSender() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().sender.sleep); }
 
+  // Whether the message so far behind the due one comes within so many rounds of 25 ns.
+  bool ComesAhead(uint64_t ahead, int rounds, int rounds_per_look) const noexcept {
+    const uint64_t message = next_ + ahead;
+    const Atomic<uint64_t>& its_commit = *view_.SlotOf(message).commit;
+    // Relaxed: only whether; View acquires what it takes.
+    const auto has_come = [&]() noexcept { return IsCommitted(its_commit.load(std::memory_order_relaxed), message); };
+    for (; !has_come(); rounds -= rounds_per_look) {
+      if (rounds <= 0) return false;
+      Pause(rounds_per_look);
+    }
+    return true;
+  }
+  // Now and then, where a message is there. Not of few slots, which come around before that pays.
+  [[gnu::noinline]] void KeepDistance(Deadline deadline) noexcept {
+    constexpr uint32_t kLeastDepth = 512;
+    constexpr uint64_t kMessagesPerLook = 64;
+    next_look_ = view_.depth() < kLeastDepth ? UINT64_MAX : next_ + kMessagesPerLook;
+    if (view_.depth() < kLeastDepth || deadline.immediate()) return;
+    distance_.BeforeMore(view_.depth(), [this](uint64_t ahead, int rounds) noexcept {
+      return ComesAhead(ahead, rounds, kPausesPerLook);
+    });
+  }
+
   RingView<Atomic> view_;
-  uint64_t next_ = 0;  // number of the message to be taken next; equals head
-  uint64_t slot_ = 0;  // next_ mod depth
+  uint64_t next_ = 0;          // number of the message to be taken next; equals head
+  RingSlot<Atomic> slot_;      // next_'s
+  uint32_t viewed_bytes_ = 0;  // of the message that View returned last
   Lead lead_;
+  Distance distance_;
+  uint64_t next_look_ = 0;  // from this message on it is time to keep the distance
   os::PeerWatch sender_watch_;
 };
 
@@ -95,7 +121,7 @@ BasicReceiver<Atomic>::BasicReceiver(RingView<Atomic> view)
       // Relaxed: only receivers write it, and that the last one has gone was learnt from the kernel or from its release
       // of the peer word, both of which order its store before our load.
       next_(view_.header().head.load(std::memory_order_relaxed)),
-      slot_(next_ % view_.depth()) {}
+      slot_(view_.SlotOf(next_)) {}
 
 template <template <typename> class Atomic>
 BasicReceiver<Atomic>::~BasicReceiver() {
@@ -107,8 +133,8 @@ BasicReceiver<Atomic>::~BasicReceiver() {
 template <template <typename> class Atomic>
 IoResult BasicReceiver<Atomic>::AwaitMessage(Deadline deadline, uint64_t* commit) noexcept {
   RingHeader<Atomic>& header = view_.header();
-  const Atomic<uint64_t>& due = view_.CommitOf(slot_);
-  const std::byte* const near_end = view_.PayloadOf(slot_) + std::min(view_.max_message_bytes(), kPrefetchedBytes);
+  const Atomic<uint64_t>& due = *slot_.commit;
+  const std::byte* const near_end = slot_.payload + std::min(view_.max_message_bytes(), kPrefetchedBytes);
   const auto ready = [&]() noexcept {
     // Sequentially consistent for the handshake with Publish; it also acquires, as in View.
     *commit = due.load(std::memory_order_seq_cst);
@@ -120,11 +146,8 @@ IoResult BasicReceiver<Atomic>::AwaitMessage(Deadline deadline, uint64_t* commit
   };
   const auto look = [&]() noexcept { return LookAtPeer(header.sender.peer, sender_watch_, ready); };
   if (view_.wait() != Wait::kBlock && !deadline.immediate()) {
-    lead_.BeforeWait(view_.depth(), [&](uint64_t ahead, int rounds) noexcept {
-      const uint64_t message = next_ + ahead;
-      const Atomic<uint64_t>& its_commit = view_.CommitOf(message % view_.depth());
-      // Relaxed: only whether; View acquires what it takes.
-      return Poll(rounds, [&]() noexcept { return IsCommitted(its_commit.load(std::memory_order_relaxed), message); });
+    lead_.BeforeWait(view_.depth(), [this](uint64_t ahead, int rounds) noexcept {
+      return ComesAhead(ahead, rounds, /*rounds_per_look=*/1);
     });
   }
   return Await<Sleepers::kOne>({view_.wait(), view_.fences()}, header.receiver.sleep, deadline, ready, look);

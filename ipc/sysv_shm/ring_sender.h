@@ -31,8 +31,9 @@ class BasicSender {
     if (message.size() > view_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
     const LoanResult loan = Loan(deadline);
     if (!loan.result.ok()) return loan.result;
-    CopyAcross(loan.room.data(), message.data(), message.size());
-    return Publish(message.size());
+    CopyAcross(slot_.payload, message.data(), message.size());
+    Commit(message.size());
+    return IoResult::Ok(message.size());
   }
 
   LoanResult Loan(Deadline deadline) noexcept {
@@ -40,38 +41,43 @@ class BasicSender {
       const IoResult room = AwaitRoom(deadline);
       if (!room.ok()) return {{}, room};
     }
-    return {{view_.PayloadOf(slot_), view_.max_message_bytes()}, IoResult::Ok(0)};
+    return {{slot_.payload, view_.max_message_bytes()}, IoResult::Ok(0)};
   }
 
   IoResult Publish(size_t bytes) noexcept {
     if (bytes > view_.max_message_bytes()) return IoResult::Of(Outcome::kTooBig, EMSGSIZE);
+    Commit(bytes);
+    return IoResult::Ok(bytes);
+  }
+
+ private:
+  // `bytes`: at most max_message_bytes.
+  void Commit(size_t bytes) noexcept {
     const uint64_t commit = CommitWord(next_, static_cast<uint32_t>(bytes));
     if (view_.light()) {
       // Release: publishes the payload to View's acquire of this word; without it a reader may see the length before
       // the bytes.
-      view_.CommitOf(slot_).store(commit, std::memory_order_release);
+      slot_.commit->store(commit, std::memory_order_release);
       // The light side of the handshake in ring_wait.h. Relaxed: the fences order it.
       os::LightFence();
       if (SomebodySleeps(view_.header().receiver.sleep, std::memory_order_relaxed)) WakeReceiver();
     } else {
       // Sequentially consistent, for the handshake in ring_wait.h with the receiver's AwaitMessage: either it sees this
       // commit when it looks once more, or we see its mark. Release alone lets the load below pass the store.
-      view_.CommitOf(slot_).store(commit, std::memory_order_seq_cst);
+      slot_.commit->store(commit, std::memory_order_seq_cst);
       if (SomebodySleeps(view_.header().receiver.sleep)) WakeReceiver();
     }
     ++next_;
-    slot_ = slot_ + 1 == view_.depth() ? 0 : slot_ + 1;
-    return IoResult::Ok(bytes);
+    view_.Step(slot_);
   }
 
- private:
   // Reads head anew and waits until there is room.
   [[gnu::noinline]] IoResult AwaitRoom(Deadline deadline) noexcept;
   [[gnu::noinline]] void WakeReceiver() noexcept { WakeSleepers<Sleepers::kOne>(view_.header().receiver.sleep); }
 
   RingView<Atomic> view_;
   uint64_t next_ = 0;         // number of the message to be sent next
-  uint64_t slot_ = 0;         // next_ mod depth, without the division
+  RingSlot<Atomic> slot_;     // next_'s
   uint64_t cached_head_ = 0;  // head as last read: a lower bound, re-read only when the ring seems full
   os::PeerWatch receiver_watch_;
 };
@@ -85,10 +91,10 @@ BasicSender<Atomic>::BasicSender(RingView<Atomic> view) : view_(std::move(view))
   // sender wrote is the receiver's business, and that it has gone was learnt from the kernel or from its release of the
   // peer word, both of which order its stores before our loads.
   while (next_ - cached_head_ < view_.depth() &&
-         IsCommitted(view_.CommitOf(next_ % view_.depth()).load(std::memory_order_relaxed), next_)) {
+         IsCommitted(view_.SlotOf(next_).commit->load(std::memory_order_relaxed), next_)) {
     ++next_;
   }
-  slot_ = next_ % view_.depth();
+  slot_ = view_.SlotOf(next_);
 }
 
 template <template <typename> class Atomic>

@@ -225,6 +225,23 @@ TEST_P(RingTest, ASingleSlotCarriesAStream) {
   EXPECT_EQ(group_->Join(os::After(kWatchdogNanos)), absl::OkStatus());
 }
 
+// A receiver of a deep ring looks now and then whether it follows too hard behind: it must not wait for what never
+// comes.
+TEST_P(RingTest, ADeepRingHandsOutItsLastMessages) {
+  constexpr uint32_t kDepth = 1024;
+  ASSERT_NO_FATAL_FAILURE(Create(kDepth));
+  Sender sender = *channel_->OpenSender();
+  Receiver receiver = *channel_->OpenReceiver();
+  uint64_t sent = 0;
+  uint64_t received = 0;
+  for (const uint64_t count : {1, 64, 65, 200, 1000, 3, 1024}) {
+    for (const uint64_t end = sent + count; sent < end; ++sent) {
+      ASSERT_TRUE(sender.Send(MessageOf(0, sent, LengthOf(sent, kBytes)), os::After(kWatchdogNanos)).ok());
+    }
+    for (; received < sent; ++received) ASSERT_NO_FATAL_FAILURE(ExpectNext(receiver, received));
+  }
+}
+
 // Every operation in random order against a model, with ends that close, reopen and abandon what they hold; the
 // sequence wraps around on the way.
 TEST_P(RingTest, AgreesWithAModel) {

@@ -149,7 +149,8 @@ bool PollPolitely(const Ready& ready) noexcept {
 
 template <typename Ready, typename Look>
 IoResult AwaitSpinning(Deadline deadline, const Ready& ready, const Look& look) noexcept {
-  int64_t next_look = os::MonotonicNanos();
+  // The first look at the clock and at the peer comes with the first thousand rounds: most waits are over by then.
+  int64_t next_look = 0;
   while (!Poll(kRoundsPerLook, ready)) {
     const int64_t now = os::MonotonicNanos();
     if (now >= next_look) {
