@@ -65,15 +65,18 @@ struct Side {
   // Messages `from` to `to` - 1, up to the first failure.
   absl::Status GiveAll(uint64_t from, uint64_t to) {
     absl::Status failure;
+    // Of its own: else the loop reads anew after each message where the words are.
+    const std::span<uint64_t> room = words;
     for (uint64_t n = from; n < to; ++n) {
-      if (!Give(n, failure)) break;
+      if (!Carry::Give(end, room, n, failure)) break;
     }
     return failure;
   }
   absl::Status TakeAll(uint64_t from, uint64_t to) {
     absl::Status failure;
+    const std::span<uint64_t> room = words;
     for (uint64_t n = from; n < to; ++n) {
-      if (!Take(n, failure)) break;
+      if (!Carry::Take(end, room, n, failure)) break;
     }
     return failure;
   }

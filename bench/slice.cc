@@ -86,7 +86,7 @@ absl::Status MessageFailure(const char* what, uint64_t n, const IoResult& result
                                              what, n, result.bytes, expected_bytes));
 }
 
-bool Fail(absl::Status& failure, const char* what, uint64_t n, const IoResult& result, uint32_t expected_bytes) {
+bool Fail(absl::Status& failure, const char* what, uint64_t n, IoResult result, uint32_t expected_bytes) {
   failure = MessageFailure(what, n, result, expected_bytes);
   return false;
 }

@@ -180,8 +180,16 @@ using Words = std::vector<uint64_t, MidPageAllocator<uint64_t>>;
 inline constexpr uint64_t kPayloadFactor = 0x9e3779b97f4a7c15;
 using TwoWords [[gnu::vector_size(16), gnu::aligned(8), gnu::may_alias]] = uint64_t;
 
+// Multiplied anew for each message: a loop over `n` would else carry this along, and what follows from it, on the stack
+// when it runs out of registers.
+inline uint64_t FirstWord(uint64_t n) noexcept {
+  uint64_t word = n * kPayloadFactor;
+  asm("" : "+r"(word));
+  return word;
+}
+
 inline void WritePayload(std::span<uint64_t> words, uint64_t n) noexcept {
-  const uint64_t first = n * kPayloadFactor;
+  const uint64_t first = FirstWord(n);
   const TwoWords both = {first, first};
   TwoWords low = both + TwoWords{0, 1};
   TwoWords high = both + TwoWords{2, 3};
@@ -206,14 +214,14 @@ inline void WritePayload(std::span<uint64_t> words, uint64_t n) noexcept {
   uint64_t sum = even[0] + even[1];
   for (size_t i = whole; i < words.size(); ++i) sum += words[i];
   const uint64_t count = words.size();
-  return sum == count * (n * kPayloadFactor) + count * (count - 1) / 2;
+  return sum == count * FirstWord(n) + count * (count - 1) / 2;
 }
 
 // "Send of message 7: peer-dead (errno 32)", or that the message which came is not the one that was due.
 absl::Status MessageFailure(const char* what, uint64_t n, const IoResult& result, uint32_t expected_bytes);
 
 // Makes it the failure of a loop, out of the loop's way; always false.
-[[gnu::cold, gnu::noinline]] bool Fail(absl::Status& failure, const char* what, uint64_t n, const IoResult& result,
+[[gnu::cold, gnu::noinline]] bool Fail(absl::Status& failure, const char* what, uint64_t n, IoResult result,
                                        uint32_t expected_bytes);
 
 // Messages before the clock starts: every slot has been through once (its pages are mapped and its lines have an
