@@ -1,6 +1,9 @@
 // Validation: the same work measured by the harness, by straight-line programs without one (reference.c, ring.c) and by
 // the field's own tool where it is installed, pair by pair in one run, in turned order. Prints how far they agree.
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -115,14 +118,18 @@ struct Check {
 // The ring of ipc/sysv_shm. All read the same clock, once a round trip or every 64 messages: of a message that takes
 // 20 ns that would else be a part.
 constexpr int kRingDepth = 256;
-std::function<double()> RingByHarness(const std::string& row, Two cpus, int64_t count, int bytes) {
-  const std::string flags = absl::StrFormat("--clock=monotonic --depth=%d", kRingDepth);
+// Of streams of messages that take 10 ns: in a ring of a few kilobytes the ends meet each other now and then, whoever
+// measures, and each such meeting costs as much as some instructions more or less in all messages. It is as deep as the
+// harness makes it of itself.
+constexpr int kDeepRing = 1024;
+std::function<double()> RingByHarness(const std::string& row, Two cpus, int64_t count, int bytes, int depth) {
+  const std::string flags = absl::StrFormat("--clock=monotonic --depth=%d", depth);
   return [=] { return ByHarness(absl::StrFormat("%s/%d", row, bytes), "real_time", cpus, count, flags); };
 }
-std::function<double()> RingInC(const char* program, Two cpus, int64_t count, int bytes) {
+std::function<double()> RingInC(const char* program, Two cpus, int64_t count, int bytes, int depth) {
   return [=] {
-    return ByProgram(absl::StrFormat("ring %s %d %d %d %d %d", program, cpus.sender_cpu, cpus.receiver_cpu, count,
-                                     bytes, kRingDepth));
+    return ByProgram(
+        absl::StrFormat("ring %s %d %d %d %d %d", program, cpus.sender_cpu, cpus.receiver_cpu, count, bytes, depth));
   };
 }
 
@@ -131,14 +138,14 @@ std::vector<Check> RingChecks(Two one_cpu, Two two_cpus, int64_t count) {
   // The analyzer loses what a std::function owns.
   // NOLINTBEGIN(clang-analyzer-cplusplus.NewDeleteLeaks)
   const auto add = [&](const char* name, const std::string& row, const char* program, Two cpus, int64_t messages,
-                       int bytes) {
-    checks.push_back(
-        {name, 0.95, 1.05, RingByHarness(row, cpus, messages, bytes), RingInC(program, cpus, messages, bytes)});
+                       int bytes, int depth = kRingDepth) {
+    checks.push_back({name, 0.95, 1.05, RingByHarness(row, cpus, messages, bytes, depth),
+                      RingInC(program, cpus, messages, bytes, depth)});
   };
   const auto against_bare = [&](const char* name, const std::string& row, const char* program, int64_t messages,
-                                int bytes) {
-    const auto bare = [=] { return ByBare(program, two_cpus, messages, bytes, kRingDepth); };
-    checks.push_back({name, 0.95, 1.05, RingByHarness(row, two_cpus, messages, bytes), bare});
+                                int bytes, int depth = kRingDepth) {
+    const auto bare = [=] { return ByBare(program, two_cpus, messages, bytes, depth); };
+    checks.push_back({name, 0.95, 1.05, RingByHarness(row, two_cpus, messages, bytes, depth), bare});
   };
   // NOLINTEND(clang-analyzer-cplusplus.NewDeleteLeaks)
   add("ring round trip, 64 B, spin, two CPUs: harness / C", "RoundTrip/sysv_shm/spin", "round_trip", two_cpus,
@@ -156,9 +163,9 @@ std::vector<Check> RingChecks(Two one_cpu, Two two_cpus, int64_t count) {
   add("ring throughput, 64 B, block, one CPU: harness / C", "Throughput/sysv_shm/block", "throughput_blocking", one_cpu,
       20 * count, 64);
   add("ring throughput, 64 B, spin, two CPUs: harness / C", "Throughput/sysv_shm/spin", "throughput", two_cpus,
-      40 * count, 64);
+      40 * count, 64, kDeepRing);
   against_bare("ring throughput, 64 B, spin, two CPUs: harness / bare", "Throughput/sysv_shm/spin", "ring_throughput",
-               40 * count, 64);
+               40 * count, 64, kDeepRing);
   return checks;
 }
 
@@ -186,38 +193,67 @@ std::vector<Check> Checks(Two one_cpu, Two two_cpus, int64_t count) {
   };
 }
 
-// Prints the check's line; what it says.
-Agreement Run(const Check& check, int pairs) {
+// What the pairs of a check gave.
+struct Measured {
   std::vector<double> measured;
   std::vector<double> expected;
   std::vector<double> ratios;
-  for (int pair = 0; pair < pairs; ++pair) {
-    const bool turned = pair % 2 == 1;
-    const double first = turned ? check.expected() : check.measured();
-    const double second = turned ? check.measured() : check.expected();
-    if (first <= 0 || second <= 0) {
-      absl::PrintF(" %-54s  not measured: a program is missing or failed\n", check.name);
-      return Agreement::kUndecided;
-    }
-    measured.push_back(turned ? second : first);
-    expected.push_back(turned ? first : second);
-    ratios.push_back(measured.back() / expected.back());
+  bool failed = false;
+};
+
+volatile sig_atomic_t is_stopped = 0;
+
+// One pair, in turned order when it is an odd one.
+void Measure(const Check& check, int pair, Measured& all) {
+  const bool turned = pair % 2 == 1;
+  const double first = turned ? check.expected() : check.measured();
+  const double second = turned ? check.measured() : check.expected();
+  if (is_stopped != 0) return;  // as are the programs
+  if (first <= 0 || second <= 0) {
+    all.failed = true;
+    return;
   }
-  const MedianRatio ratio = MedianOfRatios(ratios);
+  all.measured.push_back(turned ? second : first);
+  all.expected.push_back(turned ? first : second);
+  all.ratios.push_back(all.measured.back() / all.expected.back());
+}
+
+// Prints the check's line; what it says.
+Agreement Report(const Check& check, const Measured& all) {
+  if (all.failed || all.ratios.empty()) {
+    absl::PrintF(" %-54s  not measured%s\n", check.name, all.failed ? ": a program is missing or failed" : "");
+    return Agreement::kUndecided;
+  }
+  const MedianRatio ratio = MedianOfRatios(all.ratios);
   const Agreement agreement = Judge(ratio, check.lowest, check.highest);
   constexpr const char* kWords[] = {"agree", "DIFFER", "undecided"};
   absl::PrintF(" %-54s %s %s  %.3f (%.3f to %.3f)  %s\n", check.name,
-               PadLeft(FormatNanos(MedianOfRatios(measured).median), 8),
-               PadLeft(FormatNanos(MedianOfRatios(expected).median), 8), ratio.median, ratio.low, ratio.high,
+               PadLeft(FormatNanos(MedianOfRatios(all.measured).median), 8),
+               PadLeft(FormatNanos(MedianOfRatios(all.expected).median), 8), ratio.median, ratio.low, ratio.high,
                kWords[static_cast<int>(agreement)]);
-  fflush(stdout);
   return agreement;
+}
+
+// A pair of each check, then the next of each: where the host has the CPUs changes within seconds, and so all checks
+// see the same.
+std::vector<Measured> MeasureAll(const std::vector<Check>& checks, int pairs) {
+  std::vector<Measured> all(checks.size());
+  const bool shows_progress = isatty(STDERR_FILENO) == 1;
+  for (int pair = 0; pair < pairs && is_stopped == 0; ++pair) {
+    if (shows_progress) absl::FPrintF(stderr, "\rpair %d of %d ", pair + 1, pairs);
+    for (size_t i = 0; i < checks.size() && is_stopped == 0; ++i) {
+      if (!all[i].failed) Measure(checks[i], pair, all[i]);
+    }
+  }
+  if (shows_progress) absl::FPrintF(stderr, "\r%20s\r", "");
+  return all;
 }
 
 constexpr char kHelp[] =
     "usage: ./bazelw run //bench/validation -- [--pairs=N] [--count=N]\n"
     "  --pairs=N   interleaved pairs of each check (default 101; below 6 nothing can be decided)\n"
     "  --count=N   round trips of a slice (default 5000)\n"
+    "SIGINT (Ctrl-C) ends it with what there is so far.\n"
     "exit codes: 0 all agree, 1 one differs, 2 bad usage, 3 undecided or not measured\n";
 
 int Refuse(const std::string& why) {
@@ -242,15 +278,18 @@ int Main(const std::vector<std::string>& arguments) {
   unsetenv("BUILD_WORKING_DIRECTORY");
   const std::vector<int> cpus = os::AllowedCpus();
   if (cpus.empty()) return Refuse("this process may run on no CPU: allow it one");
-  absl::PrintF("medians of %d interleaved pairs; ratio with its 95 %% interval\n", pairs);
   bool differs = false;
   bool undecided = false;
   const Two one_cpu = {cpus[0], cpus[0]};
   const Two two_cpus = {cpus[0], cpus[cpus.size() > 1 ? 1 : 0]};
   std::vector<Check> checks = Checks(one_cpu, two_cpus, count);
   for (Check& check : RingChecks(one_cpu, two_cpus, count)) checks.push_back(std::move(check));
-  for (const Check& check : checks) {
-    const Agreement agreement = Run(check, pairs);
+  signal(SIGINT, [](int) { is_stopped = 1; });
+  const std::vector<Measured> all = MeasureAll(checks, pairs);
+  absl::PrintF("medians of %d interleaved pairs%s; ratio with its 95 %% interval\n", pairs,
+               is_stopped != 0 ? ", stopped before their end" : "");
+  for (size_t i = 0; i < checks.size(); ++i) {
+    const Agreement agreement = Report(checks[i], all[i]);
     differs |= agreement == Agreement::kDiffers;
     undecided |= agreement == Agreement::kUndecided;
   }
