@@ -50,7 +50,7 @@
 namespace ipcmark::mmap_queue {
 
 inline constexpr uint64_t kQueueMagic = 0x6575657571637069;  // "ipcqueue" in memory order
-inline constexpr uint32_t kQueueVersion = 8;
+inline constexpr uint32_t kQueueVersion = 9;
 inline constexpr uint32_t kPriorityLevels = 32768;  // POSIX: MQ_PRIO_MAX on Linux
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
 inline constexpr uint32_t kNoPriority = UINT32_MAX;
@@ -223,7 +223,14 @@ constexpr uint32_t SlotOfCell(uint64_t cell) { return static_cast<uint32_t>(cell
 constexpr uint32_t PriorityOfCell(uint64_t cell) { return cell >> 32 & (kPriorityLevels - 1); }
 
 constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
+// Large payloads begin where pages do, with at least 2 KiB between two of them: a prefetcher that comes to the end of
+// one would else take the beginning of the next from another CPU that is writing it. Worth a third for 8 and 16 KiB
+// through near CPUs, more through far ones; smaller ones would need twice the memory and more, for less.
+constexpr bool IsPaged(uint32_t max_message_bytes) { return max_message_bytes >= 8192; }
+inline constexpr uint64_t kPageBytes = 4096;
+inline constexpr uint64_t kGapBytes = 2048;
 constexpr uint64_t PayloadBytes(uint32_t max_message_bytes) {
+  if (IsPaged(max_message_bytes)) return RoundUp(max_message_bytes + kGapBytes, kPageBytes);
   return RoundUp(max_message_bytes == 0 ? 1 : max_message_bytes, os::kCacheLineBytes);
 }
 constexpr uint64_t TailsOffset() { return sizeof(QueueHeader); }
@@ -247,7 +254,8 @@ constexpr uint64_t StagesOffset(uint64_t depth, uint32_t max_message_bytes) {
   return RoundUp(ReturnedOffset(depth, max_message_bytes) + RingSize(depth) * sizeof(uint32_t), os::kCacheLineBytes);
 }
 constexpr uint64_t PayloadsOffset(uint64_t depth, uint32_t max_message_bytes) {
-  return StagesOffset(depth, max_message_bytes) + StageCount(max_message_bytes) * sizeof(Stage);
+  return RoundUp(StagesOffset(depth, max_message_bytes) + StageCount(max_message_bytes) * sizeof(Stage),
+                 IsPaged(max_message_bytes) ? kPageBytes : os::kCacheLineBytes);
 }
 // Cannot overflow up to kMaxMessageBytes: depth is below 2^32.
 constexpr uint64_t QueueBytes(uint64_t depth, uint32_t max_message_bytes) {
