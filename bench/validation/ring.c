@@ -23,15 +23,11 @@
 
 #include "bench/validation/straight.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 #if defined(__x86_64__)
 #define SPIN_HINT() __builtin_ia32_pause()
 #else
 #define SPIN_HINT() ((void)0)
 #endif
-#define INLINE static inline __attribute__((always_inline))
 
 enum {
   kMaxBytes = 4096,
@@ -67,6 +63,7 @@ struct Trials {
 struct End {
   struct Header* header;
   char* slots;
+  char* slots_end;
   char* payloads;
   uint64_t slot_bytes;
   uint64_t payload_bytes;
@@ -95,7 +92,7 @@ INLINE bool IsCommitted(uint64_t commit, uint64_t message) {
 INLINE void Step(struct End* end) {
   ++end->next;
   char* const next = (char*)end->commit + end->slot_bytes;
-  const bool is_first = next == end->slots + end->depth * end->slot_bytes;
+  const bool is_first = next == end->slots_end;
   end->commit = (_Atomic uint64_t*)(is_first ? end->slots : next);
   end->payload = is_first ? end->payloads : end->payload + end->payload_bytes;
 }
@@ -159,40 +156,6 @@ static __attribute__((noinline)) void AwaitRoom(struct End* end, bool blocks) {
     if (HasRoom(end)) break;
   }
   atomic_fetch_and_explicit(&end->header->sender_sleeps, ~1U, memory_order_relaxed);
-}
-
-INLINE void CopyFresh(char* to, const char* from, uint32_t bytes) {
-  if (bytes > 256) {
-    memcpy(to, from, bytes);
-    return;
-  }
-  // Word by word: wider loads would wait for the stores just done (ipc/copy.h).
-  for (uint32_t i = 0; i < bytes; i += 8) {
-    uint64_t word;
-    memcpy(&word, from + i, 8);
-    __asm__ volatile("" : "+r"(word));
-    memcpy(to + i, &word, 8);
-  }
-}
-
-// Without a call (ipc/copy.h).
-INLINE void CopyOut(char* to, const char* from, uint32_t bytes) {
-#ifdef __SSE2__
-  if (bytes <= 256) {
-    uint32_t at = 0;
-    for (__m128i part; at + sizeof(part) <= bytes; at += sizeof(part)) {
-      memcpy(&part, from + at, sizeof(part));
-      __asm__ volatile("" : "+x"(part));
-      memcpy(to + at, &part, sizeof(part));
-    }
-    for (uint64_t word; at < bytes; at += sizeof(word)) {
-      memcpy(&word, from + at, sizeof(word));
-      memcpy(to + at, &word, sizeof(word));
-    }
-    return;
-  }
-#endif
-  memcpy(to, from, bytes);
 }
 
 INLINE void Send(struct End* end, uint64_t n, uint32_t bytes, bool blocks) {
@@ -326,6 +289,7 @@ static struct End Create(uint32_t bytes, uint32_t depth) {
   char* const slots = memory + sizeof(struct Header);
   return (struct End){.header = (struct Header*)memory,
                       .slots = slots,
+                      .slots_end = slots + depth * slot_bytes,
                       .payloads = memory + offset,
                       .slot_bytes = slot_bytes,
                       .payload_bytes = payload_bytes,

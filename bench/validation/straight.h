@@ -7,16 +7,22 @@
 #ifndef _GNU_SOURCE
 #error "define _GNU_SOURCE before the first header"
 #endif
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#define INLINE static inline __attribute__((always_inline))
 
 static inline void Die(const char* what) {
   perror(what);
@@ -60,7 +66,7 @@ typedef uint64_t TwoWords __attribute__((vector_size(16), aligned(4), may_alias)
 typedef uint64_t Word __attribute__((aligned(4), may_alias));
 
 // Inlined, as in the harness: what a call pushes waits behind the stores to another CPU's lines.
-__attribute__((always_inline)) static inline void WriteWords(Word* words, uint64_t n, uint64_t bytes) {
+INLINE void WriteWords(Word* words, uint64_t n, uint64_t bytes) {
   const uint64_t count = bytes / 8;
   const uint64_t whole = count / 4 * 4;
   TwoWords low = {n, n + 1};
@@ -74,7 +80,7 @@ __attribute__((always_inline)) static inline void WriteWords(Word* words, uint64
   for (uint64_t i = whole; i < count; ++i) words[i] = n + i;
 }
 
-__attribute__((always_inline)) static inline int IsMessage(const Word* words, uint64_t n, uint64_t bytes) {
+INLINE int IsMessage(const Word* words, uint64_t n, uint64_t bytes) {
   const uint64_t count = bytes / 8;
   const uint64_t whole = count / 4 * 4;
   TwoWords even = {0, 0};
@@ -87,6 +93,41 @@ __attribute__((always_inline)) static inline int IsMessage(const Word* words, ui
   uint64_t sum = even[0] + even[1];
   for (uint64_t i = whole; i < count; ++i) sum += words[i];
   return sum == count * n + count * (count - 1) / 2;
+}
+
+// Copies as ipc/copy.h has them, of multiples of 8 bytes.
+INLINE void CopyFresh(char* to, const char* from, uint32_t bytes) {
+  if (bytes > 256) {
+    memcpy(to, from, bytes);
+    return;
+  }
+  // Word by word: wider loads would wait for the stores just done (ipc/copy.h).
+  for (uint32_t i = 0; i < bytes; i += 8) {
+    uint64_t word;
+    memcpy(&word, from + i, 8);
+    __asm__ volatile("" : "+r"(word));
+    memcpy(to + i, &word, 8);
+  }
+}
+
+// Without a call (ipc/copy.h).
+INLINE void CopyOut(char* to, const char* from, uint32_t bytes) {
+#ifdef __SSE2__
+  if (bytes <= 256) {
+    uint32_t at = 0;
+    for (__m128i part; at + sizeof(part) <= bytes; at += sizeof(part)) {
+      memcpy(&part, from + at, sizeof(part));
+      __asm__ volatile("" : "+x"(part));
+      memcpy(to + at, &part, sizeof(part));
+    }
+    for (uint64_t word; at < bytes; at += sizeof(word)) {
+      memcpy(&word, from + at, sizeof(word));
+      memcpy(to + at, &word, sizeof(word));
+    }
+    return;
+  }
+#endif
+  memcpy(to, from, bytes);
 }
 
 #endif  // IPCMARK_BENCH_VALIDATION_STRAIGHT_H_
