@@ -67,6 +67,7 @@ absl::Status ReceiveBursts(P& object, os::Gate& gate, const SliceSpec& spec, Bur
                            SliceShared& shared) {
   auto receiver = OpenReceiveSide(object, spec);
   if (!receiver.ok()) return receiver.status();
+  Sampler samples(shared.samples_nanos, Bursts(spec), kMaxSamples);
   gate.Arrive();
   uint64_t n = 0;
   const auto receive = [&](uint64_t bursts, const auto& done) {
@@ -85,7 +86,6 @@ absl::Status ReceiveBursts(P& object, os::Gate& gate, const SliceSpec& spec, Bur
   if (!status.ok()) return status;
   roofline.Follow();
   const UsageMeter usage;
-  Sampler samples(shared.samples_nanos, Bursts(spec), kMaxSamples);
   int64_t sum = 0;
   status = receive(Bursts(spec), [&](int64_t nanos) {
     sum += nanos;

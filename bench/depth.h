@@ -135,6 +135,8 @@ absl::Status StayFilled(P& object, os::Gate& gate, const SliceSpec& spec, SliceS
   if (!sender.ok()) return sender.status();
   object.ReleaseEnds();
   FilledQueue<P> queue(*std::move(sender), *std::move(receiver), spec);
+  const uint64_t batch = MessagesPerSample(spec.message_bytes);
+  Sampler samples(shared.samples_nanos, spec.messages / batch, BatchSamples(spec));
   gate.Arrive();
   absl::Status status;
   for (uint32_t n = 0; n < spec.geometry.depth_messages; ++n) {
@@ -149,8 +151,6 @@ absl::Status StayFilled(P& object, os::Gate& gate, const SliceSpec& spec, SliceS
   turn(WarmupMessages(spec));
   if (!status.ok()) return status;
   const UsageMeter usage;
-  const uint64_t batch = MessagesPerSample(spec.message_bytes);
-  Sampler samples(shared.samples_nanos, spec.messages / batch, BatchSamples(spec));
   shared.start_nanos = NowNanos();
   int64_t before = shared.start_nanos;
   for (uint64_t left = spec.messages; left > 0 && status.ok();) {

@@ -158,6 +158,9 @@ absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, Bound& r
   if (!receiver.ok()) return receiver.status();
   const uint64_t senders = plan.spec.geometry.senders;
   std::vector<uint64_t> next(senders, 0);
+  const uint64_t batch = plan.mode == FanMode::kLatency ? 1 : MessagesPerSample(plan.spec.message_bytes);
+  Sampler samples(plan.samples.samples_nanos + index * plan.samples_each, plan.timed * senders / batch,
+                  plan.samples_each);
   gate.Arrive();
   absl::Status status = FanTake(*receiver, plan, next, plan.warmup * senders, [](uint64_t, uint64_t) {});
   if (!status.ok()) return status;
@@ -167,9 +170,6 @@ absl::Status FanReceive(P& object, os::Gate& gate, const FanPlan& plan, Bound& r
   if (not_warm.fetch_sub(1, std::memory_order_acq_rel) == 1) os::WakeAllOnFutex(not_warm);
   AwaitAllWarm(plan.shared);
   const UsageMeter usage;
-  const uint64_t batch = plan.mode == FanMode::kLatency ? 1 : MessagesPerSample(plan.spec.message_bytes);
-  Sampler samples(plan.samples.samples_nanos + index * plan.samples_each, plan.timed * senders / batch,
-                  plan.samples_each);
   int64_t before = 0;
   if (plan.mode == FanMode::kLatency) {
     status = FanTake(*receiver, plan, next, plan.timed * senders, [&](uint64_t, uint64_t sender) {

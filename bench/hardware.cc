@@ -52,12 +52,12 @@ absl::Status WriteAndCheck(std::span<uint64_t> words, uint64_t first, uint64_t c
 absl::Status RunAlone(const SliceSpec& spec, SliceShared& shared,
                       absl::FunctionRef<absl::Status(uint64_t first, uint64_t count)> batch) {
   const auto body = [&](os::Gate& gate) {
+    Sampler samples(shared.samples_nanos, spec.messages / kBatch, kMaxSamples);
     gate.Arrive();
     absl::Status status = batch(0, kBatch * kBatch);  // warm-up
     const UsageMeter usage;
     shared.start_nanos = NowNanos();
     int64_t before = shared.start_nanos;
-    Sampler samples(shared.samples_nanos, spec.messages / kBatch, kMaxSamples);
     for (uint64_t n = 0; n < spec.messages && status.ok();) {
       const uint64_t count = std::min(kBatch, spec.messages - n);
       status = batch(n, count);

@@ -111,13 +111,13 @@ absl::Status ReceiveAndTimeEach(P& object, os::Gate& gate, const SliceSpec& spec
   auto receiver = OpenReceiveSide(object, spec);
   if (!receiver.ok()) return receiver.status();
   const uint64_t warmup = WarmupMessages(spec);
+  Sampler samples(shared.samples_nanos, spec.messages, kMaxSamples);
   gate.Arrive();
   absl::Status status = receiver->TakeAll(0, warmup);
   if (!status.ok()) return status;
   SayWarm(shared);
   roofline.Follow();
   const UsageMeter usage;
-  Sampler samples(shared.samples_nanos, spec.messages, kMaxSamples);
   int64_t after = 0;
   for (uint64_t n = 0; n < spec.messages; ++n) {
     if (!receiver->Take(warmup + n, status)) return status;

@@ -21,6 +21,7 @@ absl::Status AskAndTime(P& requests, P& replies, os::Gate& gate, const SliceSpec
   auto receiver = OpenReceiveSide(replies, spec);
   if (!receiver.ok()) return receiver.status();
   const uint64_t warmup = WarmupMessages(spec);
+  Sampler samples(shared.samples_nanos, spec.messages, kMaxSamples);
   gate.Arrive();
   absl::Status failure;
   for (uint64_t n = 0; n < warmup; ++n) {
@@ -28,7 +29,6 @@ absl::Status AskAndTime(P& requests, P& replies, os::Gate& gate, const SliceSpec
   }
   roofline.Lead();
   const UsageMeter usage;
-  Sampler samples(shared.samples_nanos, spec.messages, kMaxSamples);
   int64_t before = shared.start_nanos = NowNanos();
   for (uint64_t n = warmup; n < warmup + spec.messages; ++n) {
     if (!sender->Give(n, failure) || !receiver->Take(n, failure)) return failure;

@@ -141,15 +141,15 @@ absl::Status ShareReceive(P& object, os::Gate& gate, const SharePlan& plan, uint
   std::vector<uint64_t> next(plan.spec.geometry.senders);
   for (uint32_t i = 0; i < next.size(); ++i) next[i] = FanNumber(i, 0);
   ShareReceiver& self = plan.shared.receiver[index];
+  const uint64_t batch = MessagesPerSample(plan.spec.message_bytes);
+  // It may get all there are.
+  Sampler samples(plan.samples.samples_nanos + index * plan.samples_each,
+                  plan.timed * plan.spec.geometry.senders / batch, plan.samples_each);
   gate.Arrive();
   absl::Status status = ShareTake(*receiver, next, self, [](uint64_t) {});
   if (!status.ok()) return status;
   plan.shared.all.Attend(plan.Everybody());
   const UsageMeter usage;
-  const uint64_t batch = MessagesPerSample(plan.spec.message_bytes);
-  // It may get all there are.
-  Sampler samples(plan.samples.samples_nanos + index * plan.samples_each,
-                  plan.timed * plan.spec.geometry.senders / batch, plan.samples_each);
   int64_t before = 0;
   status = ShareTake(*receiver, next, self, [&](uint64_t n) {
     ++self.timed;

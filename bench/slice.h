@@ -108,9 +108,13 @@ struct SliceShared {
 // The samples of one process: where it puts them, or every n-th where more will come than there is room for.
 class Sampler {
  public:
-  // At most `expected` will come; `samples_nanos` has room for `room`, at least 1.
+  // At most `expected` will come; `samples_nanos` has room for `room`, at least 1, and is this process's to write.
+  // Touches what it will use: a page fault costs as much as some round trips, and would be counted as the messages'.
   Sampler(int64_t* samples_nanos, uint64_t expected, uint64_t room) noexcept
-      : samples_nanos_(samples_nanos), apart_(expected <= room ? 1 : (expected + room - 1) / room) {}
+      : samples_nanos_(samples_nanos), apart_(expected <= room ? 1 : (expected + room - 1) / room) {
+    constexpr uint64_t kSamplesPerPage = 4096 / sizeof(int64_t);
+    for (uint64_t n = 0; n < std::min(expected, room); n += kSamplesPerPage) samples_nanos[n] = 0;
+  }
 
   void Add(int64_t nanos) noexcept {
     max_nanos_ = nanos > max_nanos_ ? nanos : max_nanos_;

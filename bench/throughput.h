@@ -42,13 +42,13 @@ absl::Status ReceiveAllAndTime(P& object, os::Gate& gate, const SliceSpec& spec,
   if (!receiver.ok()) return receiver.status();
   const uint64_t warmup = WarmupMessages(spec);
   const uint64_t batch = MessagesPerSample(spec.message_bytes);
+  Sampler samples(shared.samples_nanos, spec.messages / batch, BatchSamples(spec));
   gate.Arrive();
   absl::Status status = receiver->TakeAll(0, warmup);
   if (!status.ok()) return status;
   SayWarm(shared);
   roofline.Follow();
   const UsageMeter usage;
-  Sampler samples(shared.samples_nanos, spec.messages / batch, BatchSamples(spec));
   int64_t before = 0;
   const uint64_t end = warmup + spec.messages;
   for (uint64_t n = warmup; n < end;) {

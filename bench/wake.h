@@ -58,6 +58,7 @@ absl::Status ReceiveAsleep(P& object, os::Gate& gate, const SliceSpec& spec, Wak
                            SliceShared& shared) {
   auto receiver = OpenReceiveSide(object, spec);
   if (!receiver.ok()) return receiver.status();
+  Sampler samples(shared.samples_nanos, spec.messages, kMaxSamples);
   gate.Arrive();
   roofline.IntroduceFollower();
   const auto receive = [&](uint64_t from, uint64_t to, const auto& taken) {
@@ -76,7 +77,6 @@ absl::Status ReceiveAsleep(P& object, os::Gate& gate, const SliceSpec& spec, Wak
   if (!status.ok()) return status;
   roofline.Follow();
   const UsageMeter usage;
-  Sampler samples(shared.samples_nanos, spec.messages, kMaxSamples);
   uint64_t slept = 0;
   int64_t sum = 0;
   status = receive(kWakeWarmup, kWakeWarmup + spec.messages, [&](int64_t nanos) {
