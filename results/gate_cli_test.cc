@@ -120,6 +120,22 @@ TEST_F(GateCli, HasNothingRunAlongWhereTheProgramUnderstandsThat) {
   EXPECT_GT(slices, 4);
 }
 
+// A row that //bench has called something else is one benchmark, not one that is missing on either side.
+TEST_F(GateCli, TakesARenamedRowForOne) {
+  const auto calls_it = [&](const std::string& program, const std::string& name) {
+    const std::string back = "sed 's#Chain/400\\b#" + name + "#'";
+    return Script(program,
+                  "set -f\nfor word; do case $word in --benchmark_out=*) out=${word#*=} ;; esac; done\n" +
+                      ("text=$(" + Synthetic() + " $(echo \"$*\" | sed 's#" + name + "#Chain/400#')) || exit\n") +
+                      "echo \"$text\" | " + back + "\n[ -z \"$out\" ] || " + back + " -i \"$out\"\n");
+  };
+  const Outcome outcome =
+      Gate(Short(calls_it("before", "Recovery/queue/64/holder"), calls_it("now", "Recovery/queue/1024/holder")) +
+           std::vector<std::string>{"--filter=^Recovery/"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output << outcome.error;
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("Recovery/queue/1024/holder"), Not(HasSubstr("missing there"))));
+}
+
 TEST_F(GateCli, WhatIsMissingOrFailsIsNeverAPass) {
   const std::string good = Synthetic();
   const std::string filter = "--filter=Chain/(200|400)$";

@@ -74,9 +74,9 @@ absl::StatusOr<Session> Prepare(const Program& base, const Program& head, const 
   session.head = head;
   session.report.base = base.path;
   session.report.head = head.path;
-  absl::StatusOr<std::vector<std::string>> base_names = ListBenchmarks(base, janitor);
+  absl::StatusOr<std::vector<std::string>> base_names = ListBenchmarks(janitor, session.base);
   if (!base_names.ok()) return base_names.status();
-  absl::StatusOr<std::vector<std::string>> head_names = ListBenchmarks(head, janitor);
+  absl::StatusOr<std::vector<std::string>> head_names = ListBenchmarks(janitor, session.head);
   if (!head_names.ok()) return head_names.status();
   std::vector<std::string> names = *base_names;
   for (const std::string& name : *head_names) {

@@ -37,11 +37,13 @@ absl::Status Failed(const std::string& what, const std::string& why) {
 absl::StatusOr<RunFile> RunRows(const Program& program, const std::string& benchmark, const Plan& plan,
                                 const Janitor& janitor) {
   const std::string path = absl::StrCat(janitor.folder(), "/rows.json");
+  const auto renamed = program.own_names.find(benchmark);
+  const std::string& own_name = renamed == program.own_names.end() ? benchmark : renamed->second;
   const std::string length = plan.iterations > 0 ? absl::StrCat(plan.iterations, "x") : absl::StrCat(plan.seconds);
   const absl::StatusOr<ChildEnd> end = RunChild(
       CommandOf(
           program,
-          {absl::StrCat("--benchmark_filter=", ExactFilter(benchmark)), absl::StrCat("--benchmark_min_time=", length),
+          {absl::StrCat("--benchmark_filter=", ExactFilter(own_name)), absl::StrCat("--benchmark_min_time=", length),
            absl::StrCat("--benchmark_repetitions=", plan.repetitions), "--benchmark_report_aggregates_only=false",
            "--benchmark_out_format=json", absl::StrCat("--benchmark_out=", path)},
           plan.cpu),
@@ -60,7 +62,7 @@ absl::StatusOr<RunFile> RunRows(const Program& program, const std::string& bench
     return Failed(benchmark, absl::StrCat("exit code ", end->exit_code, " ", LastLine(end->error)));
   }
   if (!file.ok()) return Failed(benchmark, absl::StrCat("no rows came out: ", LastLine(end->error)));
-  const auto other = [&](const Row& row) { return row.run_type != RunType::kIteration || row.run_name != benchmark; };
+  const auto other = [&](const Row& row) { return row.run_type != RunType::kIteration || row.run_name != own_name; };
   file->rows.erase(std::remove_if(file->rows.begin(), file->rows.end(), other), file->rows.end());
   if (file->rows.empty()) return Failed(benchmark, "it is listed, and no row of that name came out");
   return file;
@@ -89,14 +91,21 @@ std::string ExactFilter(const std::string& benchmark) {
   return filter + "$";
 }
 
-absl::StatusOr<std::vector<std::string>> ListBenchmarks(const Program& program, const Janitor& janitor) {
+absl::StatusOr<std::vector<std::string>> ListBenchmarks(const Janitor& janitor, Program& program) {
   const absl::StatusOr<ChildEnd> end = RunChild(CommandOf(program, {"--benchmark_list_tests"}, kAnyCpu), janitor);
   if (!end.ok()) return end.status();
   if (end->exit_code != 0) {
     return Failed(program.path, absl::StrCat("--benchmark_list_tests ended with ", end->exit_code, " ",
                                              LastLine(end->error), "; is it a Google Benchmark program?"));
   }
-  return std::vector<std::string>(absl::StrSplit(end->output, '\n', absl::SkipWhitespace()));
+  std::vector<std::string> names = absl::StrSplit(end->output, '\n', absl::SkipWhitespace());
+  for (std::string& name : names) {
+    const std::string now = NameNow(name);
+    if (now == name) continue;
+    program.own_names[now] = name;
+    name = now;
+  }
+  return names;
 }
 
 absl::StatusOr<bool> CountsIterations(const Program& program, const Janitor& janitor) {

@@ -1,7 +1,7 @@
 // One slice: one benchmark of one Google Benchmark program, for about 100 ms in a fresh process.
 //
 //   Program           what is run
-//   ListBenchmarks    its names
+//   ListBenchmarks    its names, as they are today
 //   CountsIterations  whether it understands --benchmark_min_time=Nx
 //   LeaveOutLimits    has //bench, where it is that, run nothing beside the row that is asked for
 //   Plan              how each slice of one benchmark is run, the same for both programs
@@ -15,6 +15,7 @@
 #define IPCMARK_RESULTS_SLICE_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct Program {
   std::string path;
   // Passed on in every call.
   std::vector<std::string> arguments;
+  // What it calls rows that have another name today (NameNow), by today's. ListBenchmarks fills it.
+  std::map<std::string, std::string> own_names = {};
 };
 
 struct Plan {
@@ -51,7 +54,7 @@ struct SliceOptions {
 constexpr double kSliceLimitSeconds = 300;
 
 // All errors: Cancelled when interrupted, else one sentence that names the program.
-absl::StatusOr<std::vector<std::string>> ListBenchmarks(const Program& program, const Janitor& janitor);
+absl::StatusOr<std::vector<std::string>> ListBenchmarks(const Janitor& janitor, Program& program);
 absl::StatusOr<bool> CountsIterations(const Program& program, const Janitor& janitor);
 
 // Appends --noroofline to the program's arguments where it understands that: else the rows of Roofline would run along
