@@ -20,11 +20,23 @@ def bench_binary(name, primitives, **kwargs):
         "      MakePrimitiveEntry<{channel}>(\\\"{name}\\\"),".format(channel = primitive_channel(p), name = primitive_name(p))
         for p in primitives
     ]
+    main = Label("//bench:main")
+
+    # What its help says that it is started with. No name: our own workspace, which has bazelw.
+    bazel = "./bazelw" if main.workspace_name == "" else "bazel"
+    package = native.package_name()
+    target = "//" + package + ("" if package.split("/")[-1] == name else ":" + name)
     lines = ["#include \\\"bench/scenarios.h\\\""] + includes + [
         "namespace ipcmark::bench {",
         "std::span<const PrimitiveEntry> Primitives() {",
         "  static const PrimitiveEntry entries[] = {",
-    ] + entries + ["  };", "  return entries;", "}", "}"]
+    ] + entries + [
+        "  };",
+        "  return entries;",
+        "}",
+        "const char* RunCommand() { return \\\"%s run %s\\\"; }" % (bazel, target),
+        "}",
+    ]
     native.genrule(
         name = name + "_primitives",
         testonly = kwargs.get("testonly", False),
@@ -35,6 +47,6 @@ def bench_binary(name, primitives, **kwargs):
         name = name,
         srcs = [name + "_primitives.cc"],
         copts = TIMED,
-        deps = [str(Label("//bench:main"))] + [primitive_label(p) for p in primitives],
+        deps = [str(main)] + [primitive_label(p) for p in primitives],
         **kwargs
     )

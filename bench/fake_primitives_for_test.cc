@@ -48,4 +48,6 @@ std::span<const PrimitiveEntry> Primitives() {
   return entries;
 }
 
+const char* RunCommand() { return "bazel run //my:bench"; }
+
 }  // namespace ipcmark::bench

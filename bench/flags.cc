@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "ipc/os/clock.h"
 #include "ipc/os/cpu.h"
@@ -273,10 +274,10 @@ int64_t WatchdogNanos(const Flags& flags, const SuiteTiming& timing) {
 std::string HelpText() {
   std::vector<std::string> primitives;
   for (const PrimitiveEntry& primitive : Primitives()) primitives.emplace_back(primitive.name);
-  return absl::StrCat(
+  const std::string help = absl::StrCat(
       R"(Measures inter-process communication: latency, throughput and attach cost, between real processes.
 
-usage: ./bazelw run //bench -- [flags]
+usage: $RUN -- [flags]
 
   --suite=NAME        smoke (about 15 s), quick (4 min, the default) or full (about an hour)
   --primitives=A,B    only these; known: )",
@@ -312,16 +313,17 @@ share the messages. Burst: messages back to back, then idle. Depth: a queue kept
 Recovery: from SIGKILL until the survivors go on. Roofline: the limits themselves.
 
 examples
-  ./bazelw run //bench -- --suite=smoke
-  ./bazelw run //bench -- --suite=full --benchmark_filter='^Attach/'
-  ./bazelw run //bench -- --primitives=sysv_shm,pipe --bytes=64,4096
-  ./bazelw run //bench -- --placement=all --benchmark_filter=^RoundTrip/ --bytes=64
-  ./bazelw run //bench -- --benchmark_filter='^RoundTrip/.*/64/' --benchmark_repetitions=5
+  $RUN -- --suite=smoke
+  $RUN -- --suite=full --benchmark_filter='^Attach/'
+  $RUN -- --primitives=sysv_shm,pipe --bytes=64,4096
+  $RUN -- --placement=all --benchmark_filter=^RoundTrip/ --bytes=64
+  $RUN -- --benchmark_filter='^RoundTrip/.*/64/' --benchmark_repetitions=5
 
 A row that ends in ! was in no steady state. Colours: on a terminal, unless NO_COLOR is set.
 
 exit codes: 0 fine, 1 a benchmark failed, 2 bad usage or no permission, 130 interrupted (what was done is written)
 )");
+  return absl::StrReplaceAll(help, {{"$RUN", RunCommand()}});
 }
 
 }  // namespace ipcmark::bench

@@ -224,7 +224,8 @@ TEST(Flags, HelpNamesEveryFlagSuiteAndPrimitive) {
                            "--benchmark_out=",
                            "--benchmark_out_format=",
                            "exit codes",
-                           "./bazelw run //bench --"}) {
+                           "bazel run //my:bench -- [flags]",
+                           "bazel run //my:bench -- --suite=smoke"}) {
     EXPECT_THAT(help, HasSubstr(word));
   }
 }

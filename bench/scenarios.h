@@ -75,6 +75,8 @@ PrimitiveEntry MakePrimitiveEntry(const char* name) {
 
 // Every primitive that this binary was built with, in the order of its list. bench.bzl generates the definition.
 std::span<const PrimitiveEntry> Primitives();
+// What starts it: "./bazelw run //bench", or with another label, in another workspace. Likewise.
+const char* RunCommand();
 
 }  // namespace ipcmark::bench
 

@@ -18,6 +18,8 @@ sed -i "s|path = \"../..\"|path = \"$root\"|" WORKSPACE
 "${bazel[@]}" run --symlink_prefix=/ :packet_pipe_bench -- --suite=smoke --primitives=packet_pipe --bytes=64 \
   --benchmark_min_time=0.001 >table
 cat table
+"${bazel[@]}" run --symlink_prefix=/ :packet_pipe_bench -- --help >help
+grep -q '^usage: bazel run //:packet_pipe_bench -- ' help
 grep -q '^ packet_pipe  *block  *64 B' table
 # The command that it prints works here, too.
 compare=$(sed -n 's/^open it with: bazel run //p' table)
