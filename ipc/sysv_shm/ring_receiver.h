@@ -98,8 +98,9 @@ class BasicReceiver {
   [[gnu::noinline]] void KeepDistance(Deadline deadline) noexcept {
     constexpr uint32_t kLeastDepth = 512;
     constexpr uint64_t kMessagesPerLook = 64;
-    next_look_ = view_.depth() < kLeastDepth ? UINT64_MAX : next_ + kMessagesPerLook;
-    if (view_.depth() < kLeastDepth || deadline.immediate()) return;
+    const bool is_deep = view_.depth() >= kLeastDepth;
+    next_look_ = is_deep ? next_ + kMessagesPerLook : UINT64_MAX;
+    if (!is_deep || deadline.immediate()) return;
     distance_.BeforeMore(view_.depth(), [this](uint64_t ahead, int rounds) noexcept {
       return ComesAhead(ahead, rounds, kPausesPerLook);
     });
